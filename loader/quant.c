@@ -44,10 +44,6 @@ bool quant_has_minimum(uint32_t type) {
   return type == QUANT_Q4_1 || type == QUANT_Q5_1 || type == QUANT_Q4_K || type == QUANT_Q5_K;
 }
 
-uint32_t quant_group_granules(uint32_t type) {
-  return type == QUANT_Q4_K ? 4 : type == QUANT_Q5_K ? 2 : 1;
-}
-
 static uint16_t load_u16(const uint8_t *p) {
   return (uint16_t)(p[0] | p[1] << 8);
 }

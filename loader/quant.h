@@ -5,7 +5,7 @@
  *
  *     weight[j] = float(scale[j / 16] * q[j]) * d  +  float(minimum) * m          q: int8; scale, minimum: small integers
  *
- * d and m hold for a group of quant_group_granules(type) granules. Legacy types have scale = minimum = 1.
+ * Legacy types have scale = minimum = 1.
  */
 #ifndef HN_QUANT_H
 #define HN_QUANT_H
@@ -42,15 +42,11 @@ typedef struct quant_granule { /* 32 weights in the common form */
   int8_t q[QUANT_GRANULE];
   int32_t scale[2]; /* of the first and the second 16 */
   int32_t minimum;
-  float d, m; /* of the group */
+  float d, m;
 } quant_granule;
 
 /* Granule index (weights 32 * index ..) of a row of blocks. type must be a quantized one. */
 void quant_load_granule(uint32_t type, const void *row, size_t index, quant_granule *out);
-
-/* Granules whose integer sums are added before they become a float: Q4_K 4, Q5_K 2, all others 1 (design: every
- * converted integer stays below 2^24). */
-uint32_t quant_group_granules(uint32_t type);
 
 /* True where m is not 0: Q4_1, Q5_1, Q4_K, Q5_K. */
 bool quant_has_minimum(uint32_t type);
