@@ -102,6 +102,11 @@ X_FN float x_exp(float x) {
   return x < -80.0f ? 0.0f : p * s;
 }
 
+/* x / (1 + e^-x); 0 below -60, which keeps the argument of x_rcp within its range. */
+X_FN float x_silu(float x) {
+  return x < -60.0f ? 0.0f : x * x_rcp(1.0f + x_exp(-x));
+}
+
 /* An f16 bit pattern as f32, subnormals included, by integer operations and one exact multiplication. Infinities and NaN
  * cannot arise: exponent 31 counts as one more binade. */
 X_FN float x_f16_to_f32(uint h) {

@@ -1,0 +1,133 @@
+/*
+ * gpu.h: Vulkan, by object: instance, device, buffers, pipelines, command buffers. Nothing here knows of models.
+ *
+ * All buffers are reached by 64-bit address; there are no descriptors. Functions are fetched per device by volk
+ * (VolkDeviceTable), so that several devices and an application's own Vulkan do not disturb each other.
+ */
+#ifndef HN_GPU_H
+#define HN_GPU_H
+
+#include "error.h"
+
+#include <pthread.h>
+#include <volk.h>
+
+struct VmaAllocator_T;
+struct VmaAllocation_T;
+
+/* ---- gpu_instance.c: the loader, the instance, the list of devices ---- */
+
+typedef struct gpu_instance {
+  VkInstance instance; /* VK_NULL_HANDLE: no Vulkan on this machine */
+  VkDebugUtilsMessengerEXT messenger;
+  hn_logger logger;
+  uint32_t n_devices;
+  VkPhysicalDevice *physical; /* (n_devices) */
+  hn_device_info *infos;      /* (n_devices) */
+} gpu_instance;
+
+/* A machine without Vulkan gives an instance without devices. On failure *out is NULL. Errors: OUT_OF_MEMORY. */
+hn_status gpu_instance_create(const hn_logger *logger, bool validation, gpu_instance **out, hn_error *err);
+void gpu_instance_destroy(gpu_instance **instance);
+
+/* See hn_context_find_device; never -1. */
+hn_status gpu_instance_find(const gpu_instance *instance, const char *device, uint32_t *index, hn_error *err);
+
+/* ---- gpu_device.c ---- */
+
+typedef struct gpu_device {
+  gpu_instance *instance;
+  VkPhysicalDevice physical;
+  VkDevice device;
+  struct VolkDeviceTable vk;
+  uint32_t queue_family;
+  VkQueue queue;
+  pthread_mutex_t queue_lock; /* vkQueueSubmit2 wants one thread at a time */
+  struct VmaAllocator_T *allocator;
+  VkPipelineCache cache;
+  char *cache_path; /* NULL: none */
+  hn_device_info info;
+} gpu_device;
+
+/* cache_dir may be NULL; a missing, foreign or damaged cache file is ignored. Errors: NO_DEVICE (lacks features),
+ * OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
+hn_status gpu_device_create(gpu_instance *instance, uint32_t index, const char *cache_dir, gpu_device **out, hn_error *err);
+
+/* Writes the pipeline cache (to a temporary name, then renamed) if it has grown. Everything made on it must be gone. */
+void gpu_device_destroy(gpu_device **device);
+
+/* The hn_status of a VkResult. */
+hn_status gpu_status(VkResult result);
+
+/* ---- gpu_memory.c ---- */
+
+typedef enum gpu_memory_kind {
+  GPU_MEMORY_DEVICE,   /* device-local; mapped too where the device's memory is unified */
+  GPU_MEMORY_HOST,     /* host-visible, coherent, written by the CPU: staging, small inputs, an embedding table */
+  GPU_MEMORY_READBACK, /* host-visible, coherent, cached: read by the CPU */
+} gpu_memory_kind;
+
+typedef struct gpu_buffer {
+  VkBuffer handle; /* VK_NULL_HANDLE: none */
+  struct VmaAllocation_T *allocation;
+  VkDeviceAddress address; /* a multiple of 16 */
+  void *mapped;            /* NULL where the CPU cannot see it */
+  uint64_t bytes;
+} gpu_buffer;
+
+/* bytes >= 1. The contents are undefined. Errors: OUT_OF_DEVICE_MEMORY (the message names `name` and the size), VULKAN. */
+hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t bytes, const char *name, gpu_buffer *out,
+                          hn_error *err);
+
+/* A zeroed or finished buffer is accepted. */
+void gpu_buffer_finish(gpu_device *device, gpu_buffer *buffer);
+
+/* ---- gpu_pipeline.c ---- */
+
+typedef struct gpu_pipeline {
+  VkPipeline handle;
+  VkPipelineLayout layout;
+  const char *name; /* static */
+} gpu_pipeline;
+
+enum { GPU_PUSH_BYTES = 128 }; /* what every Vulkan device offers */
+
+/* constants: (n_constants) values of constant_id 0, 1, ... Errors: OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
+hn_status gpu_pipeline_init(gpu_device *device, const char *name, const uint32_t *spirv, size_t n_words,
+                            const uint32_t *constants, uint32_t n_constants, gpu_pipeline *out, hn_error *err);
+void gpu_pipeline_finish(gpu_device *device, gpu_pipeline *pipeline);
+
+/* ---- gpu_cmd.c: one command buffer and the timeline semaphore that tells when it is done ---- */
+
+typedef struct gpu_cmd {
+  gpu_device *device;
+  VkCommandPool pool;
+  VkCommandBuffer handle;
+  VkSemaphore timeline;
+  uint64_t submitted; /* the value of the last submission */
+  bool lost;          /* a submission failed or timed out: nothing may be recorded any more */
+} gpu_cmd;
+
+/* Thread-safety: a gpu_cmd belongs to one thread at a time. */
+hn_status gpu_cmd_create(gpu_device *device, gpu_cmd **out, hn_error *err);
+void gpu_cmd_destroy(gpu_cmd **cmd); /* waits, within a limit, for what is in flight */
+
+hn_status gpu_cmd_begin(gpu_cmd *cmd, hn_error *err);
+
+/* Group counts of at least 1. push: (push_bytes) bytes, at most GPU_PUSH_BYTES. */
+void gpu_cmd_dispatch(gpu_cmd *cmd, const gpu_pipeline *pipeline, const void *push, uint32_t push_bytes, uint32_t x, uint32_t y,
+                      uint32_t z);
+
+/* Everything recorded before is done and visible to shaders and copies recorded after. */
+void gpu_cmd_barrier(gpu_cmd *cmd);
+
+void gpu_cmd_copy(gpu_cmd *cmd, const gpu_buffer *from, uint64_t from_offset, const gpu_buffer *to, uint64_t to_offset, uint64_t bytes);
+
+/* bytes and offset are multiples of 4. */
+void gpu_cmd_fill(gpu_cmd *cmd, const gpu_buffer *buffer, uint64_t offset, uint64_t bytes, uint32_t word);
+
+/* Ends the recording (with a barrier that lets the host read), submits and waits at most timeout_ns.
+ * Errors: DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
+hn_status gpu_cmd_submit_wait(gpu_cmd *cmd, uint64_t timeout_ns, hn_error *err);
+
+#endif

@@ -1,0 +1,125 @@
+#version 460
+// attention: o[token][head] = softmax(q . k / sqrt(head_dim)) . v over the cache positions up to the token's own.
+// A workgroup of 64 is one head of one token. It walks the cache in blocks of 64 positions: a lane scores one position, the
+// block's softmax weights become integers of 11 bits, then a lane sums 4 dimensions. Blocks are merged from left to right
+// as in "Online normalizer calculation for softmax" (Milakov, Gimelshein 2018). Groups: (n_heads, n_tokens).
+#include "buffers.glsl"
+
+layout(local_size_x = 64) in; // KV_BLOCK; head_dim <= 256
+
+layout(push_constant, std430) uniform Push {
+  uvec2 q, q_d, k_q, v_q, scales, o;
+  uint n_heads, n_kv_heads, head_dim, n_ctx, first;
+  float scale;
+} p;
+
+shared float tree[KV_BLOCK];
+shared int weights[KV_BLOCK];
+
+float tree_max(float mine) {
+  uint lane = gl_LocalInvocationIndex;
+  tree[lane] = mine;
+  barrier();
+  for (uint width = KV_BLOCK / 2u; width > 0u; width /= 2u) {
+    if (lane < width && tree[lane + width] > tree[lane])
+      tree[lane] = tree[lane + width];
+    barrier();
+  }
+  float result = tree[0];
+  barrier();
+  return result;
+}
+
+float tree_sum(float mine) {
+  uint lane = gl_LocalInvocationIndex;
+  tree[lane] = mine;
+  barrier();
+  for (uint width = KV_BLOCK / 2u; width > 0u; width /= 2u) {
+    if (lane < width)
+      tree[lane] = tree[lane] + tree[lane + width];
+    barrier();
+  }
+  float result = tree[0];
+  barrier();
+  return result;
+}
+
+// One sum from left to right: blocks of 32 within blocks of Q_BLOCK.
+float score(uint query, uint index) {
+  uint words = HEAD_WORDS(p.head_dim), scale_words = SCALE_WORDS(p.head_dim);
+  precise float total = 0.0;
+  for (uint b = 0u; b < HEAD_SCALES(p.head_dim); b++) {
+    precise float s = 0.0;
+    uint end = min((b + 1u) * (Q_BLOCK / 4u), words);
+    for (uint w = b * (Q_BLOCK / 4u); w < end; w += 8u) {
+      int dot = 0;
+      for (uint i = 0u; i < 8u; i++)
+        dot = dot4(Words(p.q).at[query * words + w + i], Words(p.k_q).at[index * words + w + i], dot);
+      float d = x_f16_to_f32(half_bits(p.scales, index * scale_words * 2u + w / 8u));
+      s = s + float(dot) * d;
+    }
+    total = total + s * Floats(p.q_d).at[query * HEAD_SCALES(p.head_dim) + b];
+  }
+  return total * p.scale;
+}
+
+struct Part { // a softmax over some positions
+  float m, l; // maximum, sum of e^(score - m)
+  vec4 o;     // the lane's 4 dimensions, not yet divided by l
+};
+
+Part block_part(uint query, uint head, uint block, uint n_visible) {
+  uint lane = gl_LocalInvocationIndex, words = HEAD_WORDS(p.head_dim);
+  uint base = head * p.n_ctx + block * KV_BLOCK;
+  bool visible = lane < n_visible;
+  float s = visible ? score(query, base + lane) : 0.0;
+  Part part;
+  part.m = tree_max(visible ? s : x_from_bits(0xFF7FFFFFu)); // the lowest finite number
+  float e = visible ? x_exp(s - part.m) : 0.0;
+  part.l = tree_sum(e);
+  float d_v = visible ? x_f16_to_f32(half_bits(p.scales, (base + lane) * SCALE_WORDS(p.head_dim) * 2u + words / 8u)) : 0.0;
+  precise float weighted = e * d_v;
+  float a = tree_max(weighted);
+  bool zero = !(a >= X_TINY);
+  weights[lane] = zero ? 0 : x_round(weighted * (P_MAX * x_rcp(zero ? 1.0 : a)));
+  barrier();
+  ivec4 sum = ivec4(0);
+  if (lane < words && !zero)
+    for (uint i = 0u; i < n_visible; i++) {
+      uint v = Words(p.v_q).at[(base + i) * words + lane];
+      sum += weights[i] * ivec4(byte_of(v, 0u), byte_of(v, 1u), byte_of(v, 2u), byte_of(v, 3u));
+    }
+  barrier();
+  precise float unit = zero ? 0.0 : a * P_STEP;
+  for (uint i = 0u; i < 4u; i++)
+    part.o[i] = float(sum[i]) * unit;
+  return part;
+}
+
+Part merge(Part a, Part b) {
+  Part r;
+  r.m = b.m > a.m ? b.m : a.m;
+  float scale_a = x_exp(a.m - r.m), scale_b = x_exp(b.m - r.m);
+  precise float la = a.l * scale_a, lb = b.l * scale_b;
+  r.l = la + lb;
+  for (uint i = 0u; i < 4u; i++) {
+    precise float oa = a.o[i] * scale_a, ob = b.o[i] * scale_b;
+    r.o[i] = oa + ob;
+  }
+  return r;
+}
+
+void main() {
+  uint lane = gl_LocalInvocationIndex, query_head = gl_WorkGroupID.x, token = gl_WorkGroupID.y;
+  uint query = token * p.n_heads + query_head;
+  uint head = query_head / (p.n_heads / p.n_kv_heads);
+  uint n_visible = p.first + token + 1u;
+  uint n_blocks = (n_visible + KV_BLOCK - 1u) / KV_BLOCK;
+  Part total = block_part(query, head, 0u, min(n_visible, KV_BLOCK));
+  for (uint b = 1u; b < n_blocks; b++)
+    total = merge(total, block_part(query, head, b, min(n_visible - b * KV_BLOCK, KV_BLOCK)));
+  precise float inverse = x_rcp(total.l);
+  if (4u * lane < p.head_dim)
+    for (uint i = 0u; i < 4u; i++)
+      FloatsOut(p.o).at[query * p.head_dim + 4u * lane + i] = total.o[i] * inverse;
+}

@@ -1,0 +1,41 @@
+// buffers.glsl: access to memory by 64-bit address, and the pieces that all kernels share. Include it first.
+#extension GL_EXT_buffer_reference : require
+#extension GL_EXT_buffer_reference_uvec2 : require
+#extension GL_EXT_spirv_intrinsics : require
+#extension GL_GOOGLE_include_directive : require
+
+#include "shared.h"
+#include "exact.h"
+
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Words4 { uvec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Words { uint at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Floats { float at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Pairs { vec2 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer WordsOut { uint at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer FloatsOut { float at[]; };
+
+// The dot product of four signed bytes (SPV_KHR_integer_dot_product), which older glslc cannot name.
+spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6018, 6019], id = 4450)
+int dot_packed(uint a, uint b, spirv_literal int format);
+
+int dot4(uint a, uint b, int sum) {
+  return sum + dot_packed(a, b, 0); // 0: PackedVectorFormat4x8Bit
+}
+
+bool present(uvec2 address) {
+  return (address.x | address.y) != 0u;
+}
+
+// Half i of a plane of f16.
+uint half_bits(uvec2 plane, uint i) {
+  return (Words(plane).at[i >> 1] >> ((i & 1u) * 16u)) & 0xFFFFu;
+}
+
+// Signed byte i (0 .. 3) of a word.
+int byte_of(uint word, uint i) {
+  return bitfieldExtract(int(word), int(i * 8u), 8);
+}
+
+uint pack_bytes(ivec4 v) {
+  return (uint(v.x) & 255u) | (uint(v.y) & 255u) << 8 | (uint(v.z) & 255u) << 16 | (uint(v.w) & 255u) << 24;
+}

@@ -1,0 +1,104 @@
+/*
+ * shared.h: what the kernels and the C code agree on: block sizes, buffer layouts and push constants. C and GLSL.
+ *
+ * Layouts of activations, per token (a row):
+ *   f32 rows                (n) floats
+ *   q8 rows of n values     n / 4 words of four int8, first in the low byte; n / 32 floats d, one per ACT_BLOCK;
+ *                           n / 32 words of sums: int16 of the first 16 values, and of the second in the high half
+ *   q, per head             HEAD_WORDS words of int8 and HEAD_SCALES floats, one per Q_BLOCK values
+ * KV cache of a layer: index (kv head * n_ctx + position)
+ *   k_q, v_q                HEAD_WORDS words of int8
+ *   scales                  SCALE_WORDS words of f16 pairs: HEAD_WORDS / 8 scales of k, one per 32 values, then one of v
+ * where for head_dim values HEAD_WORDS = 8 * ceil(head_dim / 32): heads are padded with zeros to a multiple of 32.
+ */
+#ifndef HN_SHARED_H
+#define HN_SHARED_H
+
+#ifdef GL_core_profile
+#define ADDRESS uvec2 /* of a buffer; zero: none */
+#else
+#include <stdint.h>
+#define ADDRESS uint64_t
+#endif
+
+#define ACT_BLOCK 32   /* activations that share a scale; measured: tests/reference/README.md */
+#define TILE_ROWS 16   /* rows of a weight tile */
+#define N_CHUNKS 8     /* parts of a row that are summed apart */
+#define KV_BLOCK 64    /* cache positions whose softmax is one unit */
+#define Q_BLOCK 128    /* at most so many values of q share a scale */
+#define NORM_LANES 256 /* lanes of the square sum */
+#define MATMAT_TOKENS 32 /* tokens of a matrix-matrix workgroup */
+#define P_MAX 2047.0f                     /* the largest attention weight, an integer of 11 bits */
+#define P_STEP 4.88519785051291646e-4f    /* 1 / 2047 */
+
+#define HEAD_WORDS(head_dim) (((head_dim) + 31) / 32 * 8)
+#define HEAD_SCALES(head_dim) (((head_dim) + Q_BLOCK - 1) / Q_BLOCK)
+#define SCALE_WORDS(head_dim) (HEAD_WORDS(head_dim) / 16 + 1) /* HEAD_WORDS / 8 + 1 halves, rounded up */
+
+/* x[token] = row ids[token] of the table */
+struct push_embed {
+  ADDRESS w_q, w_high, w_scale, w_d; /* planes: see weights.glsl */
+  ADDRESS ids;                       /* (n_tokens) */
+  ADDRESS x;                         /* (n_tokens, 32 * n_granules) f32 */
+  uint n_granules;
+};
+
+/* q8 = quantize(rmsnorm(x) * weight) */
+struct push_norm {
+  ADDRESS x;      /* (n_tokens, n) f32 */
+  ADDRESS weight; /* (n) f32 */
+  ADDRESS q, d, sums;
+  uint n;
+  float inverse_n, eps;
+};
+
+/* y[token][row] = (residual +) (weights . q8 (+ bias)) */
+struct push_matmul {
+  ADDRESS w_q, w_high, w_scale, w_d;
+  ADDRESS x_q, x_d, x_sums; /* (n_tokens) q8 rows */
+  ADDRESS bias;             /* (n_rows) f32 or none */
+  ADDRESS residual;         /* as y, or none */
+  ADDRESS y;                /* row of a token: y_stride floats */
+  uint n_granules, n_rows, n_tokens, y_stride;
+};
+
+/* q, k, v of a token -> rotated, quantized, stored */
+struct push_rope_store {
+  ADDRESS qkv;     /* (n_tokens, n_heads + 2 * n_kv_heads, head_dim) f32 */
+  ADDRESS rotation; /* (n_tokens, head_dim / 2) pairs of cos and sin */
+  ADDRESS q, q_d;  /* (n_tokens, n_heads) heads */
+  ADDRESS k_q, v_q, scales; /* the layer's cache */
+  uint n_heads, n_kv_heads, head_dim, n_ctx, first; /* first: the position of token 0 */
+};
+
+/* out[token][head] = softmax(q . k * scale) . v over the positions up to the token's own */
+struct push_attention {
+  ADDRESS q, q_d;
+  ADDRESS k_q, v_q, scales;
+  ADDRESS o; /* (n_tokens, n_heads, head_dim) f32 */
+  uint n_heads, n_kv_heads, head_dim, n_ctx, first;
+  float scale; /* 1 / sqrt(head_dim) */
+};
+
+/* q8 = quantize(x) */
+struct push_quantize {
+  ADDRESS x;
+  ADDRESS q, d, sums;
+  uint n_blocks; /* of all tokens together: rows follow each other */
+};
+
+/* q8 = quantize(silu(gate) * up) */
+struct push_swiglu {
+  ADDRESS gate, up; /* f32, as x of push_quantize */
+  ADDRESS q, d, sums;
+  uint n_blocks;
+};
+
+/* result[0] = the index of the largest of n logits, the lowest among equals */
+struct push_argmax {
+  ADDRESS logits;
+  ADDRESS result;
+  uint n;
+};
+
+#endif

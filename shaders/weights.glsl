@@ -1,0 +1,131 @@
+// weights.glsl: a granule of 32 weights of any type in one common form. Built with one TYPE_* defined.
+//
+//   weight[j] = float(scale[j / 16] * q[j]) * d + float(minimum) * m
+//
+// Planes of a matrix; granule k of row r lies at index (r / 16 * n_granules + k) * 16 + r % 16, a super-block (8 granules)
+// of K-quants at the same with n_granules / 8:
+//   w_q      16 bytes per granule: 4 low bits of weight i and i + 16 in byte i. Q8_0: 16 bytes of weights 0-15
+//   w_high   Q5_0, Q5_1, Q5_K: 4 bytes, bit i is bit 4 of weight i. Q6_K: 8 bytes, bits 2w, 2w + 1 of byte 4h + b are bits
+//            4, 5 of weight 16h + 4w + b. Q8_0: 16 bytes of weights 16-31
+//   w_scale  Q4_K, Q5_K: 16 bytes per super-block: f16 d and dmin, then 6-bit scales and minimums as in the file. Q6_K: 16 int8
+//   w_d      f16 d per granule (Q6_K: per super-block); Q4_1, Q5_1: f16 pairs d, m
+
+#if defined(TYPE_Q4_K) || defined(TYPE_Q5_K) || defined(TYPE_Q6_K)
+#define UNIT_GRANULES 8u // chunks of a row are cut at super-blocks
+#else
+#define UNIT_GRANULES 1u
+#endif
+#if defined(TYPE_Q4_1) || defined(TYPE_Q5_1) || defined(TYPE_Q4_K) || defined(TYPE_Q5_K)
+#define HAS_MINIMUM
+#endif
+
+struct Planes {
+  uvec2 q, high, scale, d;
+};
+
+struct Granule {
+  uint q[8]; // four signed bytes each, in the order of the weights
+  int scale[2];
+  int minimum;
+  float d, m;
+};
+
+// Bytes of 0 .. 2^n-1 minus `offset` (one bit, in every byte), without a borrow between bytes.
+uint subtract_bytes(uint v, uint offset) {
+  return ((v | 0x80808080u) - offset * 0x01010101u) ^ 0x80808080u;
+}
+
+// Four bits to bit 4 of four bytes.
+uint spread_fifth(uint bits) {
+  return ((bits & 15u) * 0x00204081u & 0x01010101u) << 4;
+}
+
+void load_nibbles(uvec4 w, inout Granule g) {
+  for (uint i = 0u; i < 4u; i++) {
+    g.q[i] = w[i] & 0x0F0F0F0Fu;
+    g.q[i + 4u] = w[i] >> 4 & 0x0F0F0F0Fu;
+  }
+}
+
+void add_fifth(uint high, inout Granule g) {
+  for (uint i = 0u; i < 8u; i++)
+    g.q[i] |= spread_fifth(high >> (4u * i));
+}
+
+void subtract(uint offset, inout Granule g) {
+  for (uint i = 0u; i < 8u; i++)
+    g.q[i] = subtract_bytes(g.q[i], offset);
+}
+
+#if defined(TYPE_Q4_K) || defined(TYPE_Q5_K)
+uint scale_byte(uvec4 s, uint i) { // of the 12 bytes behind d and dmin
+  return s[1u + (i >> 2)] >> (8u * (i & 3u)) & 255u;
+}
+
+void load_k_scales(uvec4 s, uint sub, inout Granule g) {
+  uint scale, minimum;
+  if (sub < 4u) {
+    scale = scale_byte(s, sub) & 63u;
+    minimum = scale_byte(s, sub + 4u) & 63u;
+  } else {
+    uint low = scale_byte(s, sub + 4u);
+    scale = (low & 15u) | scale_byte(s, sub - 4u) >> 6 << 4;
+    minimum = low >> 4 | scale_byte(s, sub) >> 6 << 4;
+  }
+  g.scale[0] = g.scale[1] = int(scale);
+  g.minimum = int(minimum);
+  g.d = x_f16_to_f32(s.x & 0xFFFFu);
+  g.m = -x_f16_to_f32(s.x >> 16);
+}
+#endif
+
+Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
+  uint tile = row / TILE_ROWS, lane = row % TILE_ROWS;
+  uint i = (tile * n_granules + k) * TILE_ROWS + lane;
+  uint super = (tile * (n_granules / 8u) + k / 8u) * TILE_ROWS + lane;
+  Granule g;
+  g.scale[0] = g.scale[1] = g.minimum = 1;
+  g.m = 0.0;
+#ifdef TYPE_Q8_0
+  uvec4 low = Words4(w.q).at[i], high = Words4(w.high).at[i];
+  for (uint j = 0u; j < 4u; j++) {
+    g.q[j] = low[j];
+    g.q[j + 4u] = high[j];
+  }
+#else
+  load_nibbles(Words4(w.q).at[i], g);
+#endif
+#if defined(TYPE_Q5_0) || defined(TYPE_Q5_1) || defined(TYPE_Q5_K)
+  add_fifth(Words(w.high).at[i], g);
+#endif
+#ifdef TYPE_Q4_0
+  subtract(8u, g);
+#endif
+#ifdef TYPE_Q5_0
+  subtract(16u, g);
+#endif
+#if defined(TYPE_Q4_0) || defined(TYPE_Q5_0) || defined(TYPE_Q8_0)
+  g.d = x_f16_to_f32(half_bits(w.d, i));
+#endif
+#if defined(TYPE_Q4_1) || defined(TYPE_Q5_1)
+  uint pair = Words(w.d).at[i];
+  g.d = x_f16_to_f32(pair & 0xFFFFu);
+  g.m = x_f16_to_f32(pair >> 16);
+#endif
+#if defined(TYPE_Q4_K) || defined(TYPE_Q5_K)
+  load_k_scales(Words4(w.scale).at[super], k % 8u, g);
+#endif
+#ifdef TYPE_Q6_K
+  for (uint h = 0u; h < 2u; h++) {
+    uint high = Words(w.high).at[2u * i + h];
+    for (uint j = 0u; j < 4u; j++)
+      g.q[4u * h + j] |= (high >> (2u * j) & 0x03030303u) << 4;
+  }
+  subtract(32u, g);
+  uint scales = Words4(w.scale).at[super][(k % 8u) / 2u];
+  g.scale[0] = byte_of(scales, (k % 2u) * 2u);
+  g.scale[1] = byte_of(scales, (k % 2u) * 2u + 1u);
+  g.d = x_f16_to_f32(half_bits(w.d, super));
+#endif
+  return g;
+}

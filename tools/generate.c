@@ -1,0 +1,190 @@
+/* generate.c: see generate.h. */
+#include "generate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "output.h"
+#include "stop.h"
+#include "terminal.h"
+
+int sampler_open(const runner *r, hn_sampler **sampler, uint64_t *seed) {
+  hn_sampler_params params = r->opt->sampling;
+  if (!r->opt->seed_given) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    uint64_t mix = ((uint64_t)t.tv_sec << 30) ^ (uint64_t)t.tv_nsec ^ ((uint64_t)getpid() << 40);
+    mix *= 0x9E3779B97F4A7C15u;
+    params.seed = mix >> 32; /* short enough to be typed again */
+  }
+  *seed = params.seed;
+  hn_error err = {0};
+  if (hn_sampler_create(&params, r->info.n_vocab, sampler, &err) != HN_OK)
+    return print_failure(&err);
+  return EXIT_OK;
+}
+
+/* Evaluates, and records in the timeline what was evaluated. */
+static hn_status eval(runner *r, hn_sampler *sampler, const int32_t *ids, size_t n, id_list *timeline, hn_error *err) {
+  hn_status status = hn_session_eval(r->session, ids, n, err);
+  /* A Ctrl-C that came when nothing was running cancels the next evaluation: not what the user meant any more. */
+  if (status == HN_ERROR_CANCELLED && !interrupted())
+    status = hn_session_eval(r->session, ids, n, err);
+  if (status != HN_OK)
+    return status;
+  for (size_t i = 0; i < n; i++) {
+    hn_sampler_accept(sampler, ids[i]);
+    if (timeline != NULL)
+      timeline->data[timeline->n++] = ids[i];
+  }
+  return HN_OK;
+}
+
+/* Writes text and keeps a copy. False when memory or stdout fails, which is noticed at the end as well. */
+static bool emit(generation *g, const char *text, size_t length) {
+  if (length == 0)
+    return true;
+  char *larger = realloc(g->text, g->text_length + length + 1);
+  if (larger == NULL)
+    return false;
+  memcpy(larger + g->text_length, text, length);
+  g->text = larger;
+  g->text_length += length;
+  g->text[g->text_length] = 0;
+  out_write(text, length);
+  return out_flush();
+}
+
+/* What a token adds to the text; -1 for the end, which brings out all that is held back. */
+static bool emit_token(const runner *r, hn_text_stream *stream, stop_matcher *stops, int32_t id, generation *g) {
+  char piece[HN_TEXT_STREAM_MAX];
+  size_t length = hn_text_stream_push(r->model, stream, id, piece, sizeof piece);
+  for (size_t i = 0; i < length && stops->found == NULL; i++) {
+    size_t ready = stop_matcher_push(stops, piece[i]);
+    if (!emit(g, stops->ready, ready))
+      return false;
+  }
+  if (id < 0 && stops->found == NULL)
+    return emit(g, stops->held, stops->n_held);
+  return true;
+}
+
+static void end_with_status(generation *g, hn_status status, const hn_error *err) {
+  if (status == HN_ERROR_CANCELLED) {
+    g->reason = STOPPED_CANCELLED;
+    return;
+  }
+  g->reason = STOPPED_FAILED;
+  g->exit_code = print_failure(err);
+}
+
+/* The decode loop; fills g->reason. */
+static void decode(runner *r, hn_sampler *sampler, uint32_t n_predict, id_list *timeline, stop_matcher *stops,
+                   generation *g) {
+  hn_text_stream stream = {0};
+  hn_error err = {0};
+  bool greedy = r->opt->sampling.temperature == 0.0f && r->opt->sampling.repeat_penalty == 1.0f;
+  bool written = true;
+  g->reason = STOPPED_LENGTH;
+  double start = now_seconds();
+  while (g->n_generated < n_predict) {
+    int32_t id = greedy ? hn_session_argmax(r->session) : hn_sampler_sample(sampler, hn_session_logits(r->session));
+    g->n_generated++;
+    if (hn_token_is_end(r->model, id)) {
+      g->reason = STOPPED_END_TOKEN;
+      break;
+    }
+    written = emit_token(r, &stream, stops, id, g);
+    if (!written)
+      break;
+    if (stops->found != NULL) {
+      g->reason = STOPPED_STRING;
+      g->stop_string = stops->found;
+      break;
+    }
+    if (g->n_generated == n_predict)
+      break;
+    if (interrupted()) {
+      g->reason = STOPPED_CANCELLED;
+      break;
+    }
+    if (hn_session_n_past(r->session) >= hn_session_n_ctx(r->session)) {
+      g->reason = STOPPED_CONTEXT_FULL;
+      break;
+    }
+    hn_status status = eval(r, sampler, &id, 1, timeline, &err);
+    if (status != HN_OK) {
+      end_with_status(g, status, &err);
+      break;
+    }
+    g->n_decoded++;
+  }
+  g->decode_seconds = now_seconds() - start;
+  if (written && !emit_token(r, &stream, stops, -1, g))
+    written = false;
+  if (written && stops->found != NULL && g->reason != STOPPED_STRING) { /* the flush completed one */
+    g->reason = STOPPED_STRING;
+    g->stop_string = stops->found;
+  }
+  if (!written) {
+    g->reason = STOPPED_FAILED;
+    g->exit_code = EXIT_FAILED;
+    if (out_flush()) /* else the end of the program says so */
+      print_error("no memory for the text");
+  }
+}
+
+void generate(runner *r, hn_sampler *sampler, const int32_t *prompt, size_t n, uint32_t n_predict, id_list *timeline,
+              generation *out) {
+  *out = (generation){.n_prompt = n, .exit_code = EXIT_FAILED};
+  stop_matcher stops;
+  if (!stop_matcher_init(&stops, r->opt->stops, r->opt->n_stops)) {
+    print_error("no memory for the stop strings");
+    return;
+  }
+  hn_error err = {0};
+  double start = now_seconds();
+  hn_status status = eval(r, sampler, prompt, n, timeline, &err);
+  out->prompt_seconds = now_seconds() - start;
+  if (status != HN_OK)
+    end_with_status(out, status, &err);
+  else
+    decode(r, sampler, n_predict, timeline, &stops, out);
+  stop_matcher_finish(&stops);
+}
+
+static double per_second(size_t n, double seconds) {
+  return n > 0 && seconds > 0.0 ? (double)n / seconds : 0.0;
+}
+
+void print_summary(const runner *r, const generation *g, uint64_t seed) {
+  char why[160];
+  switch (g->reason) {
+  case STOPPED_END_TOKEN:
+    snprintf(why, sizeof why, "end token");
+    break;
+  case STOPPED_LENGTH:
+    snprintf(why, sizeof why, "length (-n)");
+    break;
+  case STOPPED_STRING:
+    snprintf(why, sizeof why, "stop string \"%.100s\"", g->stop_string);
+    break;
+  case STOPPED_CONTEXT_FULL:
+    snprintf(why, sizeof why, "context full (%u tokens)", (unsigned)hn_session_n_ctx(r->session));
+    break;
+  case STOPPED_CANCELLED:
+    snprintf(why, sizeof why, "cancelled");
+    break;
+  case STOPPED_FAILED:
+    snprintf(why, sizeof why, "failed");
+    break;
+  }
+  double decode = per_second(g->n_decoded, g->decode_seconds);
+  print_note("prompt %zu tokens, %.1f tok/s; decode %zu tokens, %.1f tok/s, %.2f GB/s of weights; stopped: %s; seed "
+             "%llu",
+             g->n_prompt, per_second(g->n_prompt, g->prompt_seconds), g->n_decoded, decode,
+             (double)r->info.weight_bytes * decode / 1e9, why, (unsigned long long)seed);
+}
