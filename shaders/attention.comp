@@ -47,9 +47,9 @@ float tree_sum(float mine) {
 // One sum from left to right: blocks of 32 within blocks of Q_BLOCK.
 float score(uint query, uint index) {
   uint words = HEAD_WORDS(p.head_dim), scale_words = SCALE_WORDS(p.head_dim);
-  precise float total = 0.0;
+  float total = 0.0;
   for (uint b = 0u; b < HEAD_SCALES(p.head_dim); b++) {
-    precise float s = 0.0;
+    float s = 0.0;
     uint end = min((b + 1u) * (Q_BLOCK / 4u), words);
     for (uint w = b * (Q_BLOCK / 4u); w < end; w += 8u) {
       int dot = 0;
@@ -78,7 +78,7 @@ Part block_part(uint query, uint head, uint block, uint n_visible) {
   float e = visible ? x_exp(s - part.m) : 0.0;
   part.l = tree_sum(e);
   float d_v = visible ? x_f16_to_f32(half_bits(p.scales, (base + lane) * SCALE_WORDS(p.head_dim) * 2u + words / 8u)) : 0.0;
-  precise float weighted = e * d_v;
+  float weighted = e * d_v;
   float a = tree_max(weighted);
   bool zero = !(a >= X_TINY);
   weights[lane] = zero ? 0 : x_round(weighted * (P_MAX * x_rcp(zero ? 1.0 : a)));
@@ -90,7 +90,7 @@ Part block_part(uint query, uint head, uint block, uint n_visible) {
       sum += weights[i] * ivec4(byte_of(v, 0u), byte_of(v, 1u), byte_of(v, 2u), byte_of(v, 3u));
     }
   barrier();
-  precise float unit = zero ? 0.0 : a * P_STEP;
+  float unit = zero ? 0.0 : a * P_STEP;
   for (uint i = 0u; i < 4u; i++)
     part.o[i] = float(sum[i]) * unit;
   return part;
@@ -100,10 +100,10 @@ Part merge(Part a, Part b) {
   Part r;
   r.m = b.m > a.m ? b.m : a.m;
   float scale_a = x_exp(a.m - r.m), scale_b = x_exp(b.m - r.m);
-  precise float la = a.l * scale_a, lb = b.l * scale_b;
+  float la = a.l * scale_a, lb = b.l * scale_b;
   r.l = la + lb;
   for (uint i = 0u; i < 4u; i++) {
-    precise float oa = a.o[i] * scale_a, ob = b.o[i] * scale_b;
+    float oa = a.o[i] * scale_a, ob = b.o[i] * scale_b;
     r.o[i] = oa + ob;
   }
   return r;
@@ -118,7 +118,7 @@ void main() {
   Part total = block_part(query, head, 0u, min(n_visible, KV_BLOCK));
   for (uint b = 1u; b < n_blocks; b++)
     total = merge(total, block_part(query, head, b, min(n_visible - b * KV_BLOCK, KV_BLOCK)));
-  precise float inverse = x_rcp(total.l);
+  float inverse = x_rcp(total.l);
   if (4u * lane < p.head_dim)
     for (uint i = 0u; i < 4u; i++)
       FloatsOut(p.o).at[query * p.head_dim + 4u * lane + i] = total.o[i] * inverse;

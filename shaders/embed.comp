@@ -19,9 +19,9 @@ void main() {
   uint row = Words(p.ids).at[token];
   Granule g = load_granule(Planes(p.w_q, p.w_high, p.w_scale, p.w_d), p.n_granules, row, k);
   for (uint j = 0u; j < 32u; j++) {
-    precise float x = float(byte_of(g.q[j / 4u], j % 4u) * g.scale[j / 16u]) * g.d;
+    float x = float(byte_of(g.q[j / 4u], j % 4u) * g.scale[j / 16u]) * g.d;
 #ifdef HAS_MINIMUM
-    precise float m = float(g.minimum) * g.m;
+    float m = float(g.minimum) * g.m;
     x = x + m;
 #endif
     FloatsOut(p.x).at[(token * p.n_granules + k) * 32u + j] = x;

@@ -16,7 +16,7 @@ void main() {
     return;
   uint count = min(TOKENS, p.n_tokens - token);
   Planes w = Planes(p.w_q, p.w_high, p.w_scale, p.w_d);
-  precise float total[TOKENS];
+  float total[TOKENS];
   bool first = true;
   for (uint c = 0u; c < N_CHUNKS; c++) {
     uvec2 range = chunk_range(c);

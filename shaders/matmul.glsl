@@ -23,20 +23,20 @@ float add_granule(float acc, Granule g, uint token, uint k) {
     low = dot4(g.q[i], x0[i], low);
     high = dot4(g.q[i + 4u], x1[i], high);
   }
-  precise float s = float(low * g.scale[0] + high * g.scale[1]) * g.d;
+  float s = float(low * g.scale[0] + high * g.scale[1]) * g.d;
 #ifdef HAS_MINIMUM
   int sums = int(Words(p.x_sums).at[block]);
   int sum = bitfieldExtract(sums, 0, 16) + (sums >> 16);
-  precise float m = float(sum * g.minimum) * g.m;
+  float m = float(sum * g.minimum) * g.m;
   s = s + m;
 #endif
-  precise float term = s * Floats(p.x_d).at[block];
-  precise float result = acc + term;
+  float term = s * Floats(p.x_d).at[block];
+  float result = acc + term;
   return result;
 }
 
 void store(uint token, uint row, float total) {
-  precise float y = total;
+  float y = total;
   if (present(p.bias))
     y = y + Floats(p.bias).at[row];
   if (present(p.residual))

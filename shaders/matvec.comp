@@ -21,7 +21,7 @@ void main() {
   barrier();
   if (chunk != 0u || row >= p.n_rows)
     return;
-  precise float total = 0.0;
+  float total = 0.0;
   bool first = true;
   for (uint c = 0u; c < N_CHUNKS; c++) {
     uvec2 r = chunk_range(c);

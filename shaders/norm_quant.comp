@@ -16,7 +16,7 @@ shared float sums[NORM_LANES];
 
 void main() {
   uint lane = gl_LocalInvocationIndex, token = gl_WorkGroupID.x;
-  precise float sum = 0.0;
+  float sum = 0.0;
   for (uint i = lane; i < p.n; i += NORM_LANES) {
     float x = Floats(p.x).at[token * p.n + i];
     sum = sum + x * x;
@@ -28,10 +28,10 @@ void main() {
       sums[lane] = sums[lane] + sums[lane + width];
     barrier();
   }
-  precise float r = x_rsqrt(sums[0] * p.inverse_n + p.eps);
+  float r = x_rsqrt(sums[0] * p.inverse_n + p.eps);
   uint blocks = p.n / ACT_BLOCK;
   for (uint b = lane; b < blocks; b += NORM_LANES) {
-    precise float y[ACT_BLOCK];
+    float y[ACT_BLOCK];
     for (uint i = 0u; i < ACT_BLOCK; i++) {
       uint at = b * ACT_BLOCK + i;
       y[i] = (Floats(p.x).at[token * p.n + at] * r) * Floats(p.weight).at[at];

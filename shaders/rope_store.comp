@@ -49,11 +49,11 @@ vec4 rotate(vec4 v) {
   uint lane = gl_LocalInvocationIndex, token = gl_WorkGroupID.y;
   if (4u * lane >= p.head_dim)
     return v;
-  precise vec4 r;
+  vec4 r;
   for (uint i = 0u; i < 2u; i++) {
     vec2 cs = Pairs(p.rotation).at[token * (p.head_dim / 2u) + 2u * lane + i];
     float a = v[2u * i], b = v[2u * i + 1u];
-    precise float ac = a * cs.x, bs = b * cs.y, as = a * cs.y, bc = b * cs.x;
+    float ac = a * cs.x, bs = b * cs.y, as = a * cs.y, bc = b * cs.x;
     r[2u * i] = ac - bs;
     r[2u * i + 1u] = as + bc;
   }

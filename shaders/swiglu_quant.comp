@@ -14,7 +14,7 @@ void main() {
   uint b = gl_GlobalInvocationID.x;
   if (b >= p.n_blocks)
     return;
-  precise float h[ACT_BLOCK];
+  float h[ACT_BLOCK];
   for (uint i = 0u; i < ACT_BLOCK; i++) {
     uint at = b * ACT_BLOCK + i;
     h[i] = x_silu(Floats(p.gate).at[at]) * Floats(p.up).at[at];

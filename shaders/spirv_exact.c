@@ -1,0 +1,150 @@
+/*
+ * spirv_exact: makes a shader exact, and checks that it is. A build tool.
+ *
+ *   spirv_exact decorate IN.spv OUT.spv       marks every float add, subtract and multiply NoContraction
+ *   spirv_exact embed IN.spv OUT.inc NAME       writes the words as a C array, if the module is exact:
+ *
+ * every float add, subtract and multiply is NoContraction (the optimizer may have made new ones), and nothing is used whose
+ * result differs between drivers: division, remainders, dot products, matrices, and all of GLSL.std.450 but integer
+ * functions.
+ *
+ * Format: the SPIR-V specification, version 1.6, sections 2.3 (physical layout) and 3.49 (instructions).
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { /* opcodes */
+  OP_EXT_INST = 12, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_QUANTIZE_TO_F16 = 116, OP_F_ADD = 129, OP_F_SUB = 131, OP_F_MUL = 133,
+  OP_F_DIV = 136, OP_F_REM = 140, OP_F_MOD = 141, OP_VECTOR_TIMES_SCALAR = 142, OP_MATRIX_TIMES_SCALAR = 143, OP_DOT = 148,
+};
+enum { HEADER_WORDS = 5, MAGIC = 0x07230203, NO_CONTRACTION = 42 };
+
+static const char *path; /* of the input, for messages */
+
+static void fail(const char *what) {
+  fprintf(stderr, "spirv_exact: %s: %s\n", path, what);
+  exit(1);
+}
+
+static uint32_t *read_words(size_t *n) {
+  FILE *file = fopen(path, "rb");
+  if (!file || fseek(file, 0, SEEK_END))
+    fail("cannot be opened");
+  long bytes = ftell(file);
+  if (bytes < HEADER_WORDS * 4 || bytes % 4)
+    fail("is not a SPIR-V module");
+  rewind(file);
+  uint32_t *words = malloc((size_t)bytes);
+  *n = (size_t)bytes / 4;
+  if (!words || fread(words, 4, *n, file) != *n)
+    fail("cannot be read");
+  fclose(file);
+  if (words[0] != MAGIC)
+    fail("is not a SPIR-V module of this machine's byte order");
+  return words;
+}
+
+static FILE *create(const char *name) {
+  FILE *file = fopen(name, "wb");
+  if (!file)
+    fail("the output cannot be created");
+  return file;
+}
+
+static void finish(FILE *file) {
+  if (fflush(file) || ferror(file) || fclose(file))
+    fail("the output cannot be written");
+}
+
+/* The number of words of the instruction at `at`. */
+static size_t instruction_words(const uint32_t *words, size_t n, size_t at) {
+  size_t count = words[at] >> 16;
+  if (count == 0 || at + count > n)
+    fail("has a damaged instruction");
+  return count;
+}
+
+static bool must_not_contract(uint32_t op) {
+  return op == OP_F_ADD || op == OP_F_SUB || op == OP_F_MUL || op == OP_VECTOR_TIMES_SCALAR;
+}
+
+static bool differs_between_drivers(const uint32_t *instruction) {
+  static const uint32_t integer_functions[] = {5, 7, 38, 39, 41, 42, 44, 45, 73, 74, 75};
+  uint32_t op = instruction[0] & 0xFFFF;
+  if (op == OP_EXT_INST) {
+    for (size_t i = 0; i < sizeof integer_functions / sizeof *integer_functions; i++)
+      if (instruction[4] == integer_functions[i])
+        return false;
+    return true;
+  }
+  return op == OP_QUANTIZE_TO_F16 || op == OP_F_DIV || op == OP_F_REM || op == OP_F_MOD ||
+         (op >= OP_MATRIX_TIMES_SCALAR && op <= OP_DOT);
+}
+
+static bool *decorated_ids(const uint32_t *words, size_t n) {
+  bool *ids = calloc((size_t)words[3] + 1, sizeof *ids);
+  if (!ids)
+    fail("out of memory");
+  for (size_t i = HEADER_WORDS; i < n; i += instruction_words(words, n, i))
+    if ((words[i] & 0xFFFF) == OP_DECORATE && words[i + 2] == NO_CONTRACTION)
+      ids[words[i + 1]] = true;
+  return ids;
+}
+
+static void decorate(const char *out_path) {
+  size_t n, start = 0;
+  uint32_t *words = read_words(&n);
+  bool *done = decorated_ids(words, n);
+  FILE *out = create(out_path);
+  for (size_t i = HEADER_WORDS; i < n && !start; i += instruction_words(words, n, i)) {
+    uint32_t op = words[i] & 0xFFFF;
+    if (op == OP_DECORATE || op == OP_MEMBER_DECORATE)
+      start = i;
+  }
+  if (!start)
+    fail("has no decorations");
+  fwrite(words, 4, start, out);
+  for (size_t i = start; i < n; i += instruction_words(words, n, i))
+    if (must_not_contract(words[i] & 0xFFFF) && !done[words[i + 2]])
+      fwrite((uint32_t[]){3u << 16 | OP_DECORATE, words[i + 2], NO_CONTRACTION}, 4, 3, out);
+  fwrite(words + start, 4, n - start, out);
+  finish(out);
+  free(done);
+  free(words);
+}
+
+static void embed(const char *out_path, const char *name) {
+  size_t n;
+  uint32_t *words = read_words(&n);
+  bool *decorated = decorated_ids(words, n);
+  for (size_t i = HEADER_WORDS; i < n; i += instruction_words(words, n, i)) {
+    if (must_not_contract(words[i] & 0xFFFF) && !decorated[words[i + 2]])
+      fail("a float operation may be contracted");
+    if (differs_between_drivers(words + i))
+      fail("uses a float operation whose result differs between drivers");
+  }
+  FILE *out = create(out_path);
+  fprintf(out, "static const uint32_t %s[%zu] = {", name, n);
+  for (size_t i = 0; i < n; i++)
+    fprintf(out, "%s0x%08x,", i % 12 ? "" : "\n", (unsigned)words[i]);
+  fprintf(out, "\n};\n");
+  finish(out);
+  free(decorated);
+  free(words);
+}
+
+int main(int argc, char **argv) {
+  path = argc > 2 ? argv[2] : "";
+  if (argc == 4 && strcmp(argv[1], "decorate") == 0)
+    decorate(argv[3]);
+  else if (argc == 5 && strcmp(argv[1], "embed") == 0)
+    embed(argv[3], argv[4]);
+  else {
+    fputs("usage: spirv_exact decorate IN.spv OUT.spv | embed IN.spv OUT.inc NAME\n", stderr);
+    return 2;
+  }
+  return 0;
+}
