@@ -1,0 +1,145 @@
+#include "gpu_info.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MIN_INVOCATIONS = 256, MIN_SHARED_BYTES = 32768 };
+
+uint32_t gpu_info_queue_family(VkPhysicalDevice physical) {
+  VkQueueFamilyProperties families[32];
+  uint32_t n = sizeof families / sizeof *families, found = UINT32_MAX;
+  vkGetPhysicalDeviceQueueFamilyProperties(physical, &n, families);
+  for (uint32_t i = 0; i < n; i++) {
+    if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT))
+      continue;
+    if (!(families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT))
+      return i;
+    if (found == UINT32_MAX)
+      found = i;
+  }
+  return found;
+}
+
+bool gpu_info_has_extension(VkPhysicalDevice physical, const char *name) {
+  uint32_t n = 0;
+  bool found = false;
+  if (vkEnumerateDeviceExtensionProperties(physical, NULL, &n, NULL) || n == 0)
+    return false;
+  VkExtensionProperties *list = calloc(n, sizeof *list);
+  if (list && vkEnumerateDeviceExtensionProperties(physical, NULL, &n, list) >= 0)
+    for (uint32_t i = 0; i < n && !found; i++)
+      found = strcmp(list[i].extensionName, name) == 0;
+  free(list);
+  return found;
+}
+
+static hn_device_type device_type(VkPhysicalDeviceType type) {
+  switch (type) {
+  case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return HN_DEVICE_DISCRETE;
+  case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU: return HN_DEVICE_INTEGRATED;
+  case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU: return HN_DEVICE_VIRTUAL;
+  case VK_PHYSICAL_DEVICE_TYPE_CPU: return HN_DEVICE_SOFTWARE;
+  default: return HN_DEVICE_OTHER;
+  }
+}
+
+static void read_memory(VkPhysicalDevice physical, hn_device_info *out) {
+  VkPhysicalDeviceMemoryProperties memory;
+  vkGetPhysicalDeviceMemoryProperties(physical, &memory);
+  out->unified = out->type != HN_DEVICE_DISCRETE;
+  for (uint32_t i = 0; i < memory.memoryHeapCount; i++) {
+    bool local = memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT, visible = false;
+    uint64_t *largest = local ? &out->device_memory : &out->host_memory;
+    if (memory.memoryHeaps[i].size > *largest)
+      *largest = memory.memoryHeaps[i].size;
+    for (uint32_t t = 0; t < memory.memoryTypeCount; t++)
+      visible |= memory.memoryTypes[t].heapIndex == i &&
+                 (memory.memoryTypes[t].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT);
+    out->unified &= !local || visible;
+  }
+}
+
+static void read_features(VkPhysicalDevice physical, hn_device_info *out) {
+  VkPhysicalDeviceVulkan13Features v13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES};
+  VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &v13};
+  VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
+  vkGetPhysicalDeviceFeatures2(physical, &features);
+  out->has_buffer_device_address = v12.bufferDeviceAddress;
+  out->has_timeline_semaphore = v12.timelineSemaphore;
+  out->has_synchronization2 = v13.synchronization2;
+  out->has_integer_dot_product = v13.shaderIntegerDotProduct;
+  out->has_maintenance4 = v13.maintenance4;
+}
+
+static void read_properties(VkPhysicalDevice physical, hn_device_info *out) {
+  VkPhysicalDeviceVulkan13Properties v13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES};
+  VkPhysicalDeviceVulkan12Properties v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES, .pNext = &v13};
+  VkPhysicalDeviceVulkan11Properties v11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES, .pNext = &v12};
+  VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &v11};
+  vkGetPhysicalDeviceProperties2(physical, &properties);
+  snprintf(out->driver, sizeof out->driver, "%s %s", v12.driverName, v12.driverInfo);
+  out->subgroup_size = v11.subgroupSize;
+  out->min_subgroup_size = v13.minSubgroupSize;
+  out->max_subgroup_size = v13.maxSubgroupSize;
+  out->max_allocation_bytes = v11.maxMemoryAllocationSize;
+  out->fast_integer_dot_product = v13.integerDotProduct4x8BitPackedSignedAccelerated;
+}
+
+/* Appends to a list separated by ", ". */
+static void add_lack(hn_device_info *out, bool lacking, const char *format, ...) {
+  size_t n = strlen(out->lacks);
+  va_list args;
+  if (!lacking || n + 3 >= sizeof out->lacks)
+    return;
+  n += (size_t)snprintf(out->lacks + n, sizeof out->lacks - n, "%s", n ? ", " : "");
+  va_start(args, format);
+  vsnprintf(out->lacks + n, sizeof out->lacks - n, format, args);
+  va_end(args);
+}
+
+static void judge(VkPhysicalDevice physical, hn_device_info *out) {
+  uint32_t version = out->vulkan_version;
+  add_lack(out, version < VK_API_VERSION_1_3, "Vulkan 1.3 (has %u.%u)", (unsigned)VK_API_VERSION_MAJOR(version),
+           (unsigned)VK_API_VERSION_MINOR(version));
+  if (version >= VK_API_VERSION_1_3) {
+    add_lack(out, !out->has_buffer_device_address, "bufferDeviceAddress");
+    add_lack(out, !out->has_synchronization2, "synchronization2");
+    add_lack(out, !out->has_timeline_semaphore, "timelineSemaphore");
+    add_lack(out, !out->has_integer_dot_product, "shaderIntegerDotProduct");
+    add_lack(out, !out->has_maintenance4, "maintenance4");
+  }
+  add_lack(out, out->max_workgroup_invocations < MIN_INVOCATIONS, "workgroups of %d invocations (has %u)", MIN_INVOCATIONS,
+           (unsigned)out->max_workgroup_invocations);
+  add_lack(out, out->shared_memory_bytes < MIN_SHARED_BYTES, "%d bytes of shared memory (has %u)", MIN_SHARED_BYTES,
+           (unsigned)out->shared_memory_bytes);
+  add_lack(out, out->push_constant_bytes < GPU_PUSH_BYTES, "%d bytes of push constants (has %u)", GPU_PUSH_BYTES,
+           (unsigned)out->push_constant_bytes);
+  add_lack(out, gpu_info_queue_family(physical) == UINT32_MAX, "a queue for compute");
+  out->usable = out->lacks[0] == 0;
+}
+
+void gpu_info_read(VkPhysicalDevice physical, hn_device_info *out) {
+  VkPhysicalDeviceProperties properties;
+  vkGetPhysicalDeviceProperties(physical, &properties);
+  *out = (hn_device_info){
+      .type = device_type(properties.deviceType),
+      .vulkan_version = properties.apiVersion,
+      .vendor_id = properties.vendorID,
+      .device_id = properties.deviceID,
+      .max_workgroup_invocations = properties.limits.maxComputeWorkGroupInvocations,
+      .shared_memory_bytes = properties.limits.maxComputeSharedMemorySize,
+      .push_constant_bytes = properties.limits.maxPushConstantsSize,
+      .has_memory_budget = gpu_info_has_extension(physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME),
+  };
+  if (properties.limits.maxComputeWorkGroupSize[0] < out->max_workgroup_invocations)
+    out->max_workgroup_invocations = properties.limits.maxComputeWorkGroupSize[0];
+  snprintf(out->name, sizeof out->name, "%s", properties.deviceName);
+  read_memory(physical, out);
+  if (out->vulkan_version >= VK_API_VERSION_1_3) {
+    read_features(physical, out);
+    read_properties(physical, out);
+  }
+  judge(physical, out);
+}
