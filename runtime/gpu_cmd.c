@@ -1,0 +1,162 @@
+#include "gpu.h"
+
+#include <stdlib.h>
+
+#define DESTROY_WAIT_NS 5000000000ull /* what is in flight when a session is destroyed */
+
+static hn_status make(gpu_cmd *self, hn_error *err) {
+  gpu_device *d = self->device;
+  VkCommandPoolCreateInfo pool = {
+      .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+      .flags = VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
+      .queueFamilyIndex = d->queue_family,
+  };
+  VkSemaphoreTypeCreateInfo type = {
+      .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO, .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
+  VkSemaphoreCreateInfo semaphore = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
+  VkResult result = d->vk.vkCreateCommandPool(d->device, &pool, NULL, &self->pool);
+  if (!result)
+    result = d->vk.vkCreateSemaphore(d->device, &semaphore, NULL, &self->timeline);
+  if (!result) {
+    VkCommandBufferAllocateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+        .commandPool = self->pool,
+        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+        .commandBufferCount = 1,
+    };
+    result = d->vk.vkAllocateCommandBuffers(d->device, &info, &self->handle);
+  }
+  if (result)
+    return hn_fail_vk(err, gpu_status(result), result, "%s: no command buffer", d->info.name);
+  return HN_OK;
+}
+
+hn_status gpu_cmd_create(gpu_device *device, gpu_cmd **out, hn_error *err) {
+  *out = NULL;
+  gpu_cmd *self = calloc(1, sizeof *self);
+  if (!self)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a command buffer");
+  self->device = device;
+  hn_status status = make(self, err);
+  if (status)
+    gpu_cmd_destroy(&self);
+  *out = self;
+  return status;
+}
+
+static VkResult wait_for(gpu_cmd *self, uint64_t timeout_ns) {
+  VkSemaphoreWaitInfo info = {
+      .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+      .semaphoreCount = 1,
+      .pSemaphores = &self->timeline,
+      .pValues = &self->submitted,
+  };
+  return self->device->vk.vkWaitSemaphores(self->device->device, &info, timeout_ns);
+}
+
+void gpu_cmd_destroy(gpu_cmd **cmd) {
+  gpu_cmd *self = *cmd;
+  if (!self)
+    return;
+  gpu_device *d = self->device;
+  if (self->timeline && self->submitted)
+    wait_for(self, DESTROY_WAIT_NS);
+  if (self->timeline)
+    d->vk.vkDestroySemaphore(d->device, self->timeline, NULL);
+  if (self->pool)
+    d->vk.vkDestroyCommandPool(d->device, self->pool, NULL);
+  free(self);
+  *cmd = NULL;
+}
+
+hn_status gpu_cmd_begin(gpu_cmd *self, hn_error *err) {
+  gpu_device *d = self->device;
+  if (self->lost)
+    return hn_fail(err, HN_ERROR_DEVICE_LOST, "%s stopped answering before; load the model again", d->info.name);
+  VkCommandBufferBeginInfo info = {
+      .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO, .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+  VkResult result = d->vk.vkResetCommandPool(d->device, self->pool, 0);
+  if (!result)
+    result = d->vk.vkBeginCommandBuffer(self->handle, &info);
+  return result ? hn_fail_vk(err, gpu_status(result), result, "%s: a command buffer does not begin", d->info.name) : HN_OK;
+}
+
+void gpu_cmd_dispatch(gpu_cmd *self, const gpu_pipeline *pipeline, const void *push, uint32_t push_bytes, uint32_t x, uint32_t y,
+                      uint32_t z) {
+  const struct VolkDeviceTable *vk = &self->device->vk;
+  vk->vkCmdBindPipeline(self->handle, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);
+  vk->vkCmdPushConstants(self->handle, pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, push_bytes, push);
+  vk->vkCmdDispatch(self->handle, x, y, z);
+}
+
+static void barrier(gpu_cmd *self, VkPipelineStageFlags2 to_stage, VkAccessFlags2 to_access) {
+  VkMemoryBarrier2 memory = {
+      .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
+      .srcStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT,
+      .srcAccessMask = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT,
+      .dstStageMask = to_stage,
+      .dstAccessMask = to_access,
+  };
+  VkDependencyInfo info = {
+      .sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &memory};
+  self->device->vk.vkCmdPipelineBarrier2(self->handle, &info);
+}
+
+void gpu_cmd_barrier(gpu_cmd *self) {
+  barrier(self, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT,
+          VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_READ_BIT |
+              VK_ACCESS_2_TRANSFER_WRITE_BIT);
+}
+
+void gpu_cmd_copy(gpu_cmd *self, const gpu_buffer *from, uint64_t from_offset, const gpu_buffer *to, uint64_t to_offset,
+                  uint64_t bytes) {
+  VkBufferCopy region = {.srcOffset = from_offset, .dstOffset = to_offset, .size = bytes};
+  self->device->vk.vkCmdCopyBuffer(self->handle, from->handle, to->handle, 1, &region);
+}
+
+void gpu_cmd_fill(gpu_cmd *self, const gpu_buffer *buffer, uint64_t offset, uint64_t bytes, uint32_t word) {
+  self->device->vk.vkCmdFillBuffer(self->handle, buffer->handle, offset, bytes, word);
+}
+
+static VkResult submit(gpu_cmd *self) {
+  gpu_device *d = self->device;
+  VkCommandBufferSubmitInfo commands = {
+      .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = self->handle};
+  VkSemaphoreSubmitInfo signal = {
+      .sType = VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO,
+      .semaphore = self->timeline,
+      .value = self->submitted + 1,
+      .stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT,
+  };
+  VkSubmitInfo2 info = {
+      .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2,
+      .commandBufferInfoCount = 1,
+      .pCommandBufferInfos = &commands,
+      .signalSemaphoreInfoCount = 1,
+      .pSignalSemaphoreInfos = &signal,
+  };
+  pthread_mutex_lock(&d->queue_lock);
+  VkResult result = d->vk.vkQueueSubmit2(d->queue, 1, &info, VK_NULL_HANDLE);
+  pthread_mutex_unlock(&d->queue_lock);
+  if (!result)
+    self->submitted++;
+  return result;
+}
+
+hn_status gpu_cmd_submit_wait(gpu_cmd *self, uint64_t timeout_ns, hn_error *err) {
+  gpu_device *d = self->device;
+  barrier(self, VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT);
+  VkResult result = d->vk.vkEndCommandBuffer(self->handle);
+  if (!result)
+    result = submit(self);
+  if (!result)
+    result = wait_for(self, timeout_ns);
+  if (!result)
+    return HN_OK;
+  self->lost = true;
+  if (result == VK_TIMEOUT)
+    return hn_fail_vk(err, HN_ERROR_TIMEOUT, result, "%s did not finish within %.0f s; load the model again", d->info.name,
+                      (double)timeout_ns * 1e-9);
+  return hn_fail_vk(err, gpu_status(result), result, "%s: the work was not done (VkResult %d); load the model again",
+                    d->info.name, (int)result);
+}
