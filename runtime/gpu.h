@@ -45,7 +45,8 @@ typedef struct gpu_device {
   pthread_mutex_t queue_lock; /* vkQueueSubmit2 wants one thread at a time */
   struct VmaAllocator_T *allocator;
   VkPipelineCache cache;
-  char *cache_path; /* NULL: none */
+  char *cache_path;    /* NULL: none */
+  uint64_t cache_hash; /* of what the file held; 0: nothing */
   hn_device_info info;
 } gpu_device;
 

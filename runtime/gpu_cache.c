@@ -1,0 +1,143 @@
+#include "gpu_cache.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAGIC "hnpc" /* hornito pipeline cache */
+enum { VERSION = 1, MAX_BYTES = 256 << 20 };
+
+typedef struct cache_header {
+  char magic[4];
+  uint32_t version;
+  uint64_t bytes; /* of the data behind */
+  uint64_t hash;  /* of the data */
+} cache_header;
+
+static uint64_t fnv1a(const uint8_t *data, size_t n) {
+  uint64_t h = 14695981039346656037u;
+  for (size_t i = 0; i < n; i++)
+    h = (h ^ data[i]) * 1099511628211u;
+  return h;
+}
+
+/* "DIR/pipelines-UUID-DRIVER.bin"; NULL: out of memory. */
+static char *file_path(const gpu_device *device, const char *dir) {
+  VkPhysicalDeviceProperties properties;
+  size_t size = strlen(dir) + 80, n;
+  char *path = malloc(size);
+  if (!path)
+    return NULL;
+  vkGetPhysicalDeviceProperties(device->physical, &properties);
+  n = (size_t)snprintf(path, size, "%s/pipelines-", dir);
+  for (int i = 0; i < VK_UUID_SIZE; i++)
+    n += (size_t)snprintf(path + n, size - n, "%02x", properties.pipelineCacheUUID[i]);
+  snprintf(path + n, size - n, "-%08x.bin", (unsigned)properties.driverVersion);
+  return path;
+}
+
+/* Creates dir and its parents as far as they are missing. */
+static void make_dirs(const char *dir) {
+  char *path = strdup(dir);
+  if (!path)
+    return;
+  for (char *slash = strchr(path + (path[0] == '/'), '/'); slash; slash = strchr(slash + 1, '/')) {
+    *slash = 0;
+    mkdir(path, 0777);
+    *slash = '/';
+  }
+  mkdir(path, 0777);
+  free(path);
+}
+
+/* The data of a good file, which the caller frees; NULL: none. */
+static uint8_t *read_file(const char *path, cache_header *header) {
+  uint8_t *data = NULL;
+  FILE *file = fopen(path, "rb");
+  if (!file)
+    return NULL;
+  if (fread(header, sizeof *header, 1, file) == 1 && memcmp(header->magic, MAGIC, 4) == 0 && header->version == VERSION &&
+      header->bytes >= 1 && header->bytes <= MAX_BYTES && (data = malloc(header->bytes))) {
+    if (fread(data, 1, header->bytes, file) != header->bytes || fnv1a(data, header->bytes) != header->hash) {
+      free(data);
+      data = NULL;
+    }
+  }
+  fclose(file);
+  return data;
+}
+
+static VkResult create_cache(gpu_device *device, const void *data, size_t n) {
+  VkPipelineCacheCreateInfo info = {
+      .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO, .initialDataSize = n, .pInitialData = data};
+  VkResult result = device->vk.vkCreatePipelineCache(device->device, &info, NULL, &device->cache);
+  if (result)
+    device->cache = VK_NULL_HANDLE;
+  return result;
+}
+
+hn_status gpu_cache_open(gpu_device *device, const char *dir, hn_error *err) {
+  cache_header header = {0};
+  uint8_t *data = NULL;
+  if (dir) {
+    make_dirs(dir);
+    if (!(device->cache_path = file_path(device, dir)))
+      return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the pipeline cache");
+    data = read_file(device->cache_path, &header);
+  }
+  VkResult result = create_cache(device, data, data ? header.bytes : 0);
+  if (result && data)
+    result = create_cache(device, NULL, 0);
+  device->cache_hash = data ? header.hash : 0;
+  free(data);
+  if (result)
+    return hn_fail_vk(err, gpu_status(result), result, "%s: no pipeline cache", device->info.name);
+  return HN_OK;
+}
+
+/* To a temporary name, then renamed: a reader sees the old file or the new one. */
+static bool write_file(const char *path, const cache_header *header, const uint8_t *data) {
+  size_t size = strlen(path) + 32;
+  char *temporary = malloc(size);
+  if (!temporary)
+    return false;
+  snprintf(temporary, size, "%s.%ld.tmp", path, (long)getpid());
+  FILE *file = fopen(temporary, "wb");
+  bool good = file && fwrite(header, sizeof *header, 1, file) == 1 && fwrite(data, 1, header->bytes, file) == header->bytes;
+  if (file && fclose(file))
+    good = false;
+  if (good)
+    good = rename(temporary, path) == 0;
+  if (!good && file)
+    remove(temporary);
+  free(temporary);
+  return good;
+}
+
+static void save(gpu_device *device) {
+  size_t n = 0;
+  uint8_t *data = NULL;
+  if (device->vk.vkGetPipelineCacheData(device->device, device->cache, &n, NULL) || n == 0 || n > MAX_BYTES ||
+      !(data = malloc(n)))
+    return;
+  if (device->vk.vkGetPipelineCacheData(device->device, device->cache, &n, data) == VK_SUCCESS) {
+    cache_header header = {.magic = MAGIC, .version = VERSION, .bytes = n, .hash = fnv1a(data, n)};
+    if (header.hash != device->cache_hash && !write_file(device->cache_path, &header, data))
+      hn_log(&device->instance->logger, HN_LOG_WARNING, "the pipeline cache %s cannot be written: %s", device->cache_path,
+             strerror(errno));
+  }
+  free(data);
+}
+
+void gpu_cache_close(gpu_device *device) {
+  if (device->cache && device->cache_path)
+    save(device);
+  if (device->cache)
+    device->vk.vkDestroyPipelineCache(device->device, device->cache, NULL);
+  free(device->cache_path);
+  device->cache = VK_NULL_HANDLE;
+  device->cache_path = NULL;
+}
