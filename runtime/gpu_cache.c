@@ -33,7 +33,7 @@ static char *file_path(const gpu_device *device, const char *dir) {
     return NULL;
   vkGetPhysicalDeviceProperties(device->physical, &properties);
   n = (size_t)snprintf(path, size, "%s/pipelines-", dir);
-  for (int i = 0; i < VK_UUID_SIZE; i++)
+  for (size_t i = 0; i < VK_UUID_SIZE; i++)
     n += (size_t)snprintf(path + n, size - n, "%02x", properties.pipelineCacheUUID[i]);
   snprintf(path + n, size - n, "-%08x.bin", (unsigned)properties.driverVersion);
   return path;
