@@ -2,7 +2,9 @@
 #define VMA_STATIC_VULKAN_FUNCTIONS 0
 #define VMA_DYNAMIC_VULKAN_FUNCTIONS 1
 #define VK_NO_PROTOTYPES
+extern "C" {
 #include "gpu_vma.h"
+}
 
 #include <vk_mem_alloc.h>
 

@@ -5,10 +5,6 @@
 
 #include "gpu.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 hn_status gpu_vma_create(gpu_device *device, hn_error *err);
 void gpu_vma_destroy(gpu_device *device); /* accepts a device without an allocator */
 
@@ -16,7 +12,4 @@ void gpu_vma_destroy(gpu_device *device); /* accepts a device without an allocat
 VkResult gpu_vma_create_buffer(gpu_device *device, gpu_memory_kind kind, uint64_t bytes, const char *name, gpu_buffer *out);
 void gpu_vma_destroy_buffer(gpu_device *device, gpu_buffer *buffer);
 
-#ifdef __cplusplus
-}
-#endif
 #endif
