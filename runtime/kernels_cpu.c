@@ -1,0 +1,292 @@
+#include "kernels_cpu.h"
+
+#include <string.h>
+
+#include "../shaders/exact.h"
+#include "../shaders/shared.h"
+
+enum { TOKENS = 32 }; /* tokens that share an unpacked granule */
+
+/* ---- activations ---- */
+
+static float max_abs(const float *x, uint32_t n) {
+  float m = 0;
+  for (uint32_t i = 0; i < n; i++)
+    m = x_abs(x[i]) > m ? x_abs(x[i]) : m;
+  return m;
+}
+
+/* q = round(x * 127 / amax); returns the step amax / 127. All zero below X_TINY. */
+static float round_to_int8(const float *x, uint32_t n, float amax, int8_t *q) {
+  if (!(amax >= X_TINY)) {
+    memset(q, 0, n);
+    return 0;
+  }
+  float scale = X_Q8_MAX * x_rcp(amax);
+  for (uint32_t i = 0; i < n; i++)
+    q[i] = (int8_t)(uint8_t)x_round(x[i] * scale);
+  return amax * X_Q8_STEP;
+}
+
+static void store_block(cpu_q8 out, size_t block, const float x[ACT_BLOCK]) {
+  int8_t *q = out.q + block * ACT_BLOCK;
+  out.d[block] = round_to_int8(x, ACT_BLOCK, max_abs(x, ACT_BLOCK), q);
+  int sums[2] = {0, 0};
+  for (int i = 0; i < ACT_BLOCK; i++)
+    sums[i / 16] += q[i];
+  out.sums[2 * block] = (int16_t)sums[0];
+  out.sums[2 * block + 1] = (int16_t)sums[1];
+}
+
+void cpu_quantize(const float *x, size_t first, size_t end, cpu_q8 out) {
+  for (size_t b = first; b < end; b++)
+    store_block(out, b, x + b * ACT_BLOCK);
+}
+
+void cpu_swiglu_quant(const float *gate, const float *up, size_t first, size_t end, cpu_q8 out) {
+  for (size_t b = first; b < end; b++) {
+    float h[ACT_BLOCK];
+    for (size_t i = 0; i < ACT_BLOCK; i++)
+      h[i] = x_silu(gate[b * ACT_BLOCK + i]) * up[b * ACT_BLOCK + i];
+    store_block(out, b, h);
+  }
+}
+
+/* Squares by 256 lanes, then a binary tree. */
+static float sum_squares(const float *x, uint32_t n) {
+  float sums[NORM_LANES];
+  for (uint32_t lane = 0; lane < NORM_LANES; lane++) {
+    float sum = 0;
+    for (uint32_t i = lane; i < n; i += NORM_LANES)
+      sum = sum + x[i] * x[i];
+    sums[lane] = sum;
+  }
+  for (uint32_t width = NORM_LANES / 2; width > 0; width /= 2)
+    for (uint32_t lane = 0; lane < width; lane++)
+      sums[lane] = sums[lane] + sums[lane + width];
+  return sums[0];
+}
+
+void cpu_norm_quant(const float *x, const float *weight, uint32_t n, float inverse_n, float eps, cpu_q8 out, size_t row) {
+  float r = x_rsqrt(sum_squares(x, n) * inverse_n + eps);
+  uint32_t blocks = n / ACT_BLOCK;
+  for (uint32_t b = 0; b < blocks; b++) {
+    float y[ACT_BLOCK];
+    for (uint32_t i = 0; i < ACT_BLOCK; i++)
+      y[i] = (x[b * ACT_BLOCK + i] * r) * weight[b * ACT_BLOCK + i];
+    store_block(out, row * blocks + b, y);
+  }
+}
+
+/* ---- matrices ---- */
+
+void cpu_embed(const cpu_matrix *table, int32_t id, float *x) {
+  const uint8_t *row = table->blocks + (size_t)id * table->row_bytes;
+  for (uint32_t k = 0; k < table->n_cols / QUANT_GRANULE; k++) {
+    quant_granule g;
+    quant_load_granule(table->type, row, k, &g);
+    for (int j = 0; j < QUANT_GRANULE; j++) {
+      float v = (float)(g.q[j] * g.scale[j / 16]) * g.d;
+      if (quant_has_minimum(table->type))
+        v = v + (float)g.minimum * g.m;
+      x[k * QUANT_GRANULE + (uint32_t)j] = v;
+    }
+  }
+}
+
+static int dot16(const int8_t *a, const int8_t *b) {
+  int sum = 0;
+  for (int i = 0; i < 16; i++)
+    sum += a[i] * b[i];
+  return sum;
+}
+
+static float add_granule(float acc, const quant_granule *g, bool has_minimum, cpu_q8 x, size_t block) {
+  const int8_t *q = x.q + block * ACT_BLOCK;
+  float s = (float)(dot16(g->q, q) * g->scale[0] + dot16(g->q + 16, q + 16) * g->scale[1]) * g->d;
+  if (has_minimum)
+    s = s + (float)((x.sums[2 * block] + x.sums[2 * block + 1]) * g->minimum) * g->m;
+  return acc + s * x.d[block];
+}
+
+/* Row `row` for tokens first .. first + n - 1, n <= TOKENS: chunk sums, added in order. */
+static void product_row(const cpu_product *p, uint32_t row, uint32_t first, uint32_t n, float total[TOKENS]) {
+  const cpu_matrix *w = p->w;
+  const uint8_t *data = w->blocks + (size_t)row * w->row_bytes;
+  uint32_t unit = quant_info(w->type).block_weights / QUANT_GRANULE; /* chunks are cut at blocks */
+  uint32_t n_granules = w->n_cols / QUANT_GRANULE, units = n_granules / unit;
+  bool has_minimum = quant_has_minimum(w->type), first_chunk = true;
+  for (uint32_t c = 0; c < N_CHUNKS; c++) {
+    uint32_t begin = c * units / N_CHUNKS * unit, end = (c + 1) * units / N_CHUNKS * unit;
+    if (begin == end)
+      continue;
+    float acc[TOKENS] = {0};
+    for (uint32_t k = begin; k < end; k++) {
+      quant_granule g;
+      quant_load_granule(w->type, data, k, &g);
+      for (uint32_t t = 0; t < n; t++)
+        acc[t] = add_granule(acc[t], &g, has_minimum, p->x, (size_t)(first + t) * n_granules + k);
+    }
+    for (uint32_t t = 0; t < n; t++)
+      total[t] = first_chunk ? acc[t] : total[t] + acc[t];
+    first_chunk = false;
+  }
+}
+
+void cpu_matmul(const cpu_product *p, uint32_t first_row, uint32_t end_row) {
+  for (uint32_t row = first_row; row < end_row; row++)
+    for (uint32_t first = 0; first < p->n_tokens; first += TOKENS) {
+      uint32_t n = p->n_tokens - first < TOKENS ? p->n_tokens - first : TOKENS;
+      float total[TOKENS];
+      product_row(p, row, first, n, total);
+      for (uint32_t t = 0; t < n; t++) {
+        size_t at = (size_t)(first + t) * p->y_stride + row;
+        float y = total[t];
+        if (p->bias)
+          y = y + p->bias[row];
+        if (p->residual)
+          y = p->residual[at] + y;
+        p->y[at] = y;
+      }
+    }
+}
+
+/* ---- attention ---- */
+
+/* A head with its pairs rotated, padded with zeros. */
+static void rotate(const float *x, const float *rotation, uint32_t n, float *out) {
+  for (uint32_t i = 0; i + 1 < n; i += 2) {
+    float c = rotation[i], s = rotation[i + 1], a = x[i], b = x[i + 1];
+    float ac = a * c, bs = b * s, as = a * s, bc = b * c;
+    out[i] = ac - bs;
+    out[i + 1] = as + bc;
+  }
+}
+
+static uint32_t min_u32(uint32_t a, uint32_t b) {
+  return a < b ? a : b;
+}
+
+static void store_query(const cpu_heads *h, const float *x, const float *rotation, size_t at, cpu_query q) {
+  float head[256 + 32] = {0};
+  uint32_t padded = HEAD_WORDS(h->head_dim) * 4;
+  rotate(x, rotation, h->head_dim, head);
+  for (uint32_t b = 0; b < HEAD_SCALES(h->head_dim); b++) {
+    uint32_t begin = b * Q_BLOCK, n = min_u32(padded - begin, Q_BLOCK);
+    q.d[at * HEAD_SCALES(h->head_dim) + b] = round_to_int8(head + begin, n, max_abs(head + begin, n), q.q + at * padded + begin);
+  }
+}
+
+static void store_key_value(const cpu_heads *h, const float *k, const float *v, const float *rotation, size_t index,
+                            cpu_cache cache) {
+  float key[256 + 32] = {0}, value[256 + 32] = {0};
+  uint32_t padded = HEAD_WORDS(h->head_dim) * 4, blocks = padded / 32;
+  uint16_t *scales = cache.scales + index * SCALE_WORDS(h->head_dim) * 2;
+  rotate(k, rotation, h->head_dim, key);
+  memcpy(value, v, h->head_dim * sizeof *v);
+  memset(scales, 0, SCALE_WORDS(h->head_dim) * 4);
+  for (uint32_t b = 0; b < blocks; b++)
+    scales[b] = (uint16_t)x_f32_to_f16(round_to_int8(key + b * 32, 32, max_abs(key + b * 32, 32), cache.k_q + index * padded + b * 32));
+  scales[blocks] = (uint16_t)x_f32_to_f16(round_to_int8(value, padded, max_abs(value, padded), cache.v_q + index * padded));
+}
+
+void cpu_rope_store(const cpu_heads *h, const float *qkv, const float *rotation, uint32_t position, uint32_t token, cpu_query q,
+                    cpu_cache cache) {
+  for (uint32_t i = 0; i < h->n_heads; i++)
+    store_query(h, qkv + (size_t)i * h->head_dim, rotation, (size_t)token * h->n_heads + i, q);
+  const float *k = qkv + (size_t)h->n_heads * h->head_dim, *v = k + (size_t)h->n_kv_heads * h->head_dim;
+  for (uint32_t i = 0; i < h->n_kv_heads; i++)
+    store_key_value(h, k + (size_t)i * h->head_dim, v + (size_t)i * h->head_dim, rotation, (size_t)i * h->n_ctx + position, cache);
+}
+
+/* q . k / sqrt(head_dim) */
+static float score(const cpu_heads *h, const int8_t *q, const float *q_d, cpu_cache cache, size_t index, float scale) {
+  uint32_t padded = HEAD_WORDS(h->head_dim) * 4;
+  const int8_t *k = cache.k_q + index * padded;
+  const uint16_t *scales = cache.scales + index * SCALE_WORDS(h->head_dim) * 2;
+  float total = 0;
+  for (uint32_t b = 0; b < HEAD_SCALES(h->head_dim); b++) {
+    float s = 0;
+    for (uint32_t i = b * Q_BLOCK; i < min_u32((b + 1) * Q_BLOCK, padded); i += 32)
+      s = s + (float)(dot16(q + i, k + i) + dot16(q + i + 16, k + i + 16)) * x_f16_to_f32(scales[i / 32]);
+    total = total + s * q_d[b];
+  }
+  return total * scale;
+}
+
+static float tree_sum(float x[KV_BLOCK]) {
+  for (int width = KV_BLOCK / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; i++)
+      x[i] = x[i] + x[i + width];
+  return x[0];
+}
+
+typedef struct part { /* a softmax over some positions: see attention.comp */
+  float m, l, o[256];
+} part;
+
+static void block_part(const cpu_heads *h, const int8_t *q, const float *q_d, cpu_cache cache, size_t base, uint32_t n, float scale,
+                       part *out) {
+  uint32_t padded = HEAD_WORDS(h->head_dim) * 4;
+  float e[KV_BLOCK] = {0}, weighted[KV_BLOCK], a = 0;
+  int sums[256] = {0};
+  out->m = x_from_bits(0xFF7FFFFFu); /* the lowest finite number */
+  for (uint32_t i = 0; i < n; i++) {
+    e[i] = score(h, q, q_d, cache, base + i, scale);
+    out->m = e[i] > out->m ? e[i] : out->m;
+  }
+  for (uint32_t i = 0; i < n; i++) {
+    e[i] = x_exp(e[i] - out->m);
+    weighted[i] = e[i] * x_f16_to_f32(cache.scales[(base + i) * SCALE_WORDS(h->head_dim) * 2 + padded / 32]);
+    a = weighted[i] > a ? weighted[i] : a;
+  }
+  out->l = tree_sum(e);
+  bool zero = !(a >= X_TINY);
+  float to_integer = P_MAX * x_rcp(zero ? 1.0f : a);
+  for (uint32_t i = 0; i < n && !zero; i++) {
+    int weight = x_round(weighted[i] * to_integer);
+    const int8_t *v = cache.v_q + (base + i) * padded;
+    for (uint32_t j = 0; j < h->head_dim; j++)
+      sums[j] += weight * v[j];
+  }
+  float unit = zero ? 0 : a * P_STEP;
+  for (uint32_t j = 0; j < h->head_dim; j++)
+    out->o[j] = (float)sums[j] * unit;
+}
+
+static void merge(part *a, const part *b, uint32_t head_dim) {
+  float m = b->m > a->m ? b->m : a->m;
+  float scale_a = x_exp(a->m - m), scale_b = x_exp(b->m - m);
+  a->m = m;
+  a->l = a->l * scale_a + b->l * scale_b;
+  for (uint32_t j = 0; j < head_dim; j++)
+    a->o[j] = a->o[j] * scale_a + b->o[j] * scale_b;
+}
+
+void cpu_attention(const cpu_heads *h, cpu_query query, uint32_t token, uint32_t head, cpu_cache cache, uint32_t n_visible, float *o) {
+  size_t at = (size_t)token * h->n_heads + head;
+  const int8_t *q = query.q + at * HEAD_WORDS(h->head_dim) * 4;
+  const float *q_d = query.d + at * HEAD_SCALES(h->head_dim);
+  size_t base = (size_t)(head / (h->n_heads / h->n_kv_heads)) * h->n_ctx;
+  float scale = x_rsqrt((float)h->head_dim);
+  part total, next;
+  block_part(h, q, q_d, cache, base, min_u32(n_visible, KV_BLOCK), scale, &total);
+  for (uint32_t i = KV_BLOCK; i < n_visible; i += KV_BLOCK) {
+    block_part(h, q, q_d, cache, base + i, min_u32(n_visible - i, KV_BLOCK), scale, &next);
+    merge(&total, &next, h->head_dim);
+  }
+  float inverse = x_rcp(total.l);
+  for (uint32_t j = 0; j < h->head_dim; j++)
+    o[j] = total.o[j] * inverse;
+}
+
+int32_t cpu_argmax(const float *x, uint32_t n) {
+  uint32_t best = 0;
+  float value = x_from_bits(0xFF800000u); /* -inf */
+  for (uint32_t i = 0; i < n; i++)
+    if (x[i] > value) {
+      value = x[i];
+      best = i;
+    }
+  return (int32_t)best;
+}
