@@ -1,0 +1,36 @@
+/*
+ * forward.h: one evaluation of a batch of tokens, by the CPU (forward_cpu.c, read it first) or a GPU (forward_gpu.c).
+ * A forward holds the KV cache and the activations of one session. Tokens of a batch give the same bits whatever the
+ * batch's size.
+ */
+#ifndef HN_FORWARD_H
+#define HN_FORWARD_H
+
+#include "rope.h"
+
+#include <stdatomic.h>
+
+enum { MAX_BATCH = 512 };
+
+typedef enum forward_want { FORWARD_CACHE, FORWARD_LAST, FORWARD_ALL } forward_want; /* whose logits */
+
+typedef struct forward_step {
+  const int32_t *ids; /* (n), each below n_vocab */
+  uint32_t n;         /* 1 .. n_batch; FORWARD_ALL: at most FORWARD_ALL_MAX */
+  uint32_t first;     /* position of ids[0]; first + n <= n_ctx */
+  forward_want want;
+  float *logits;      /* (1 or n, n_vocab) */
+  int32_t *argmax;    /* of the last token; FORWARD_LAST */
+  const atomic_bool *cancel;
+} forward_step;
+
+enum { FORWARD_ALL_MAX = 32 };
+
+typedef struct forward forward;
+struct forward { /* the base of forward_cpu and forward_gpu */
+  /* Errors: CANCELLED, DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
+  hn_status (*eval)(forward *self, const forward_step *step, hn_error *err);
+  void (*destroy)(forward *self);
+};
+
+#endif
