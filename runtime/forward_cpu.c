@@ -1,0 +1,223 @@
+#include "forward_cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../shaders/exact.h"
+#include "../shaders/shared.h"
+#include "threads.h"
+#include "weights_cpu.h"
+
+enum { ROW_GRAIN = 16, BLOCK_GRAIN = 16 };
+
+typedef struct forward_cpu {
+  forward base;
+  const cpu_weights *weights;
+  threads *pool;
+  cpu_heads heads;
+  cpu_cache *caches; /* (n_layers) */
+  float *rotation;   /* (n_batch, head_dim / 2) pairs */
+  float *x;          /* (n_batch, n_embd) the residual stream */
+  float *qkv;        /* (n_batch, n_heads + 2 n_kv_heads, head_dim) */
+  float *o;          /* (n_batch, n_heads, head_dim) */
+  float *gate, *up;  /* (n_batch, n_ff) */
+  cpu_query q;
+  cpu_q8 a; /* (n_batch) rows of the widest input of a matrix */
+  /* what the loops of the current call work on */
+  const forward_step *step;
+  const cpu_layer *layer;
+  cpu_cache cache;
+  const float *norm;
+} forward_cpu;
+
+/* ---- loops over tokens, heads, blocks, rows ---- */
+
+static void embed_tokens(void *arg, uint32_t begin, uint32_t end) {
+  forward_cpu *f = arg;
+  for (uint32_t t = begin; t < end; t++)
+    cpu_embed(&f->weights->tok_embd, f->step->ids[t], f->x + (size_t)t * f->weights->config.n_embd);
+}
+
+static void norm_tokens(void *arg, uint32_t begin, uint32_t end) {
+  forward_cpu *f = arg;
+  const model_config *c = &f->weights->config;
+  for (uint32_t t = begin; t < end; t++)
+    cpu_norm_quant(f->x + (size_t)t * c->n_embd, f->norm, c->n_embd, 1.0f / (float)c->n_embd, c->norm_eps, f->a, t);
+}
+
+static void rope_tokens(void *arg, uint32_t begin, uint32_t end) {
+  forward_cpu *f = arg;
+  const cpu_heads *h = &f->heads;
+  for (uint32_t t = begin; t < end; t++)
+    cpu_rope_store(h, f->qkv + (size_t)t * (h->n_heads + 2 * h->n_kv_heads) * h->head_dim, f->rotation + (size_t)t * h->head_dim,
+                   f->step->first + t, t, f->q, f->cache);
+}
+
+static void attention_heads(void *arg, uint32_t begin, uint32_t end) {
+  forward_cpu *f = arg;
+  const cpu_heads *h = &f->heads;
+  for (uint32_t i = begin; i < end; i++) {
+    uint32_t token = i / h->n_heads, head = i % h->n_heads;
+    cpu_attention(h, f->q, token, head, f->cache, f->step->first + token + 1, f->o + (size_t)i * h->head_dim);
+  }
+}
+
+static void quantize_blocks(void *arg, uint32_t begin, uint32_t end) {
+  forward_cpu *f = arg;
+  cpu_quantize(f->o, begin, end, f->a);
+}
+
+static void swiglu_blocks(void *arg, uint32_t begin, uint32_t end) {
+  forward_cpu *f = arg;
+  cpu_swiglu_quant(f->gate, f->up, begin, end, f->a);
+}
+
+static void matmul_rows(void *arg, uint32_t begin, uint32_t end) {
+  cpu_matmul(arg, begin, end);
+}
+
+/* y = (residual +) w . f->a (+ bias) for n tokens */
+static void multiply(forward_cpu *f, const cpu_matrix *w, cpu_q8 x, uint32_t n, const float *bias, const float *residual, float *y,
+                     uint32_t y_stride) {
+  cpu_product p = {.w = w, .x = x, .n_tokens = n, .bias = bias, .residual = residual, .y = y, .y_stride = y_stride};
+  threads_run(f->pool, w->n_rows, ROW_GRAIN, matmul_rows, &p);
+}
+
+/* ---- the pass ---- */
+
+static void attention(forward_cpu *f) {
+  const cpu_layer *l = f->layer;
+  const cpu_heads *h = &f->heads;
+  uint32_t n = f->step->n, n_embd = f->weights->config.n_embd, stride = (h->n_heads + 2 * h->n_kv_heads) * h->head_dim;
+  float *k = f->qkv + (size_t)h->n_heads * h->head_dim, *v = k + (size_t)h->n_kv_heads * h->head_dim;
+  f->norm = l->attn_norm;
+  threads_run(f->pool, n, 1, norm_tokens, f);
+  multiply(f, &l->wq, f->a, n, l->bq, NULL, f->qkv, stride);
+  multiply(f, &l->wk, f->a, n, l->bk, NULL, k, stride);
+  multiply(f, &l->wv, f->a, n, l->bv, NULL, v, stride);
+  threads_run(f->pool, n, 1, rope_tokens, f);
+  threads_run(f->pool, n * h->n_heads, 1, attention_heads, f);
+  threads_run(f->pool, n * h->n_heads * h->head_dim / ACT_BLOCK, BLOCK_GRAIN, quantize_blocks, f);
+  multiply(f, &l->wo, f->a, n, l->bo, f->x, f->x, n_embd);
+}
+
+static void feed_forward(forward_cpu *f) {
+  const cpu_layer *l = f->layer;
+  uint32_t n = f->step->n, n_embd = f->weights->config.n_embd, n_ff = f->weights->config.n_ff;
+  f->norm = l->ffn_norm;
+  threads_run(f->pool, n, 1, norm_tokens, f);
+  multiply(f, &l->w_gate, f->a, n, NULL, NULL, f->gate, n_ff);
+  multiply(f, &l->w_up, f->a, n, NULL, NULL, f->up, n_ff);
+  threads_run(f->pool, n * (n_ff / ACT_BLOCK), BLOCK_GRAIN, swiglu_blocks, f);
+  multiply(f, &l->w_down, f->a, n, NULL, f->x, f->x, n_embd);
+}
+
+static void logits(forward_cpu *f) {
+  const model_config *c = &f->weights->config;
+  const forward_step *step = f->step;
+  uint32_t skipped = step->want == FORWARD_ALL ? 0 : step->n - 1;
+  cpu_q8 x = f->a;
+  x.q += (size_t)skipped * c->n_embd;
+  x.d += (size_t)skipped * (c->n_embd / ACT_BLOCK);
+  x.sums += (size_t)skipped * (c->n_embd / 16);
+  f->norm = f->weights->output_norm;
+  threads_run(f->pool, step->n, 1, norm_tokens, f);
+  multiply(f, &f->weights->output, x, step->n - skipped, NULL, NULL, step->logits, c->n_vocab);
+  if (step->want == FORWARD_LAST)
+    *step->argmax = cpu_argmax(step->logits, c->n_vocab);
+}
+
+static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
+  forward_cpu *f = (forward_cpu *)base;
+  f->step = step;
+  rope_fill(&f->weights->rope, step->first, step->n, f->rotation);
+  threads_run(f->pool, step->n, 1, embed_tokens, f);
+  for (uint32_t i = 0; i < f->weights->config.n_layers; i++) {
+    if (atomic_load(step->cancel))
+      return hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
+    f->layer = &f->weights->layers[i];
+    f->cache = f->caches[i];
+    attention(f);
+    feed_forward(f);
+  }
+  if (step->want != FORWARD_CACHE)
+    logits(f);
+  return HN_OK;
+}
+
+/* ---- memory ---- */
+
+static void destroy(forward *base) {
+  forward_cpu *f = (forward_cpu *)base;
+  threads_destroy(&f->pool);
+  for (uint32_t i = 0; f->caches && i < f->weights->config.n_layers; i++) {
+    free(f->caches[i].k_q);
+    free(f->caches[i].v_q);
+    free(f->caches[i].scales);
+  }
+  void *all[] = {f->caches, f->rotation, f->x, f->qkv, f->o, f->gate, f->up, f->q.q, f->q.d, f->a.q, f->a.d, f->a.sums};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    free(all[i]);
+  free(f);
+}
+
+static uint32_t max_u32(uint32_t a, uint32_t b) {
+  return a > b ? a : b;
+}
+
+static bool allocate_caches(forward_cpu *f) {
+  const cpu_heads *h = &f->heads;
+  size_t n = (size_t)h->n_kv_heads * h->n_ctx;
+  f->caches = calloc(f->weights->config.n_layers, sizeof *f->caches);
+  for (uint32_t i = 0; f->caches && i < f->weights->config.n_layers; i++) {
+    cpu_cache *c = &f->caches[i];
+    c->k_q = malloc(n * HEAD_WORDS(h->head_dim) * 4);
+    c->v_q = malloc(n * HEAD_WORDS(h->head_dim) * 4);
+    c->scales = malloc(n * SCALE_WORDS(h->head_dim) * 4);
+    if (!c->k_q || !c->v_q || !c->scales)
+      return false;
+  }
+  return f->caches != NULL;
+}
+
+static bool allocate_activations(forward_cpu *f, size_t n) {
+  const model_config *c = &f->weights->config;
+  const cpu_heads *h = &f->heads;
+  size_t q_width = (size_t)h->n_heads * h->head_dim, widest = max_u32(max_u32(c->n_embd, c->n_ff), (uint32_t)q_width);
+  f->rotation = malloc(n * h->head_dim * sizeof(float));
+  f->x = malloc(n * c->n_embd * sizeof(float));
+  f->qkv = malloc(n * (q_width + 2 * (size_t)h->n_kv_heads * h->head_dim) * sizeof(float));
+  f->o = malloc(n * q_width * sizeof(float));
+  f->gate = malloc(n * c->n_ff * sizeof(float));
+  f->up = malloc(n * c->n_ff * sizeof(float));
+  f->q.q = malloc(n * h->n_heads * HEAD_WORDS(h->head_dim) * 4);
+  f->q.d = malloc(n * h->n_heads * HEAD_SCALES(h->head_dim) * sizeof(float));
+  f->a.q = malloc(n * widest);
+  f->a.d = malloc(n * (widest / ACT_BLOCK) * sizeof(float));
+  f->a.sums = malloc(n * (widest / 16) * sizeof(int16_t));
+  return f->rotation && f->x && f->qkv && f->o && f->gate && f->up && f->q.q && f->q.d && f->a.q && f->a.d && f->a.sums;
+}
+
+hn_status forward_cpu_create(const cpu_weights *weights, uint32_t n_ctx, uint32_t n_batch, uint32_t n_threads, forward **out,
+                             hn_error *err) {
+  *out = NULL;
+  forward_cpu *f = calloc(1, sizeof *f);
+  if (!f)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
+  const model_config *c = &weights->config;
+  f->base = (forward){eval, destroy};
+  f->weights = weights;
+  f->heads = (cpu_heads){c->n_heads, c->n_kv_heads, c->head_dim, n_ctx};
+  hn_status status = HN_OK;
+  if (!allocate_caches(f) || !allocate_activations(f, n_batch))
+    status = hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a context of %u tokens; a smaller one needs less",
+                     (unsigned)n_ctx);
+  if (!status)
+    status = threads_create(n_threads, &f->pool, err);
+  if (status) {
+    destroy(&f->base);
+    return status;
+  }
+  *out = &f->base;
+  return HN_OK;
+}
