@@ -168,7 +168,7 @@ typedef struct hn_model_info {
   const char *chat_template; /* the template's text */
   const char *chat_format;   /* the recognised format: "chatml", "llama2", "llama3", "mistral", or "" */
   bool supported;            /* this version can run it */
-  char unsupported[256];     /* if not: why */
+  char unsupported[512];     /* if not: why */
   uint32_t n_vocab, n_ctx_train, n_embd, n_layers, n_heads, n_kv_heads, head_dim, n_ff;
   float rope_theta;
   const char *rope_scaling; /* "none", "linear", "llama3", "yarn" */

@@ -1,0 +1,24 @@
+/* model_object.h: what stands behind hn_context and hn_model; shared by hornito.c, text.c and session.c. */
+#ifndef HN_MODEL_OBJECT_H
+#define HN_MODEL_OBJECT_H
+
+#include "../loader/chat.h"
+#include "forward_cpu.h"
+#include "gpu.h"
+
+struct hn_context {
+  gpu_instance *gpu;
+  hn_logger logger;
+};
+
+struct hn_model {
+  hn_context *context;
+  gguf_file *file;
+  tokenizer *tok;        /* NULL: a tokenizer this version does not know, see unsupported */
+  model_header header;   /* zero if not supported */
+  hn_model_info info;
+  char *strings[5];      /* of info: terminated copies */
+  cpu_weights *cpu;      /* device "cpu" */
+};
+
+#endif

@@ -1,0 +1,166 @@
+#include <limits.h>
+#include <stdlib.h>
+
+#include "model_object.h"
+
+enum { DEFAULT_CTX = 4096 };
+
+struct hn_session {
+  hn_model *model;
+  forward *forward;
+  uint32_t n_ctx, n_batch, n_past;
+  float *logits; /* (FORWARD_ALL_MAX, n_vocab); the last evaluated token's row first */
+  const float *last;
+  int32_t argmax;
+  bool lost;
+  atomic_bool cancel;
+};
+
+static hn_status read_params(const hn_model *model, const hn_session_params *params, hn_session *self, hn_error *err) {
+  uint32_t train = model->header.config.n_ctx_train;
+  self->n_ctx = params->n_ctx ? params->n_ctx : train < DEFAULT_CTX ? train : DEFAULT_CTX;
+  self->n_batch = params->n_batch ? params->n_batch : MAX_BATCH;
+  if (self->n_ctx > train)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "a context of %u tokens: the model was trained for at most %u", (unsigned)self->n_ctx,
+                   (unsigned)train);
+  if (self->n_batch > MAX_BATCH)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "n_batch %u: expected at most %d", (unsigned)self->n_batch, MAX_BATCH);
+  if (params->kv_type != HN_KV_Q8_0)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "kv_type %d: expected HN_KV_Q8_0", (int)params->kv_type);
+  if (params->n_threads > 64)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "n_threads %u: expected at most 64", (unsigned)params->n_threads);
+  if (self->n_batch > self->n_ctx)
+    self->n_batch = self->n_ctx;
+  return HN_OK;
+}
+
+hn_status hn_session_create(hn_model *model, const hn_session_params *params, hn_session **out, hn_error *err) {
+  static const hn_session_params defaults;
+  *out = NULL;
+  params = params ? params : &defaults;
+  if (!model->cpu)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "the model has no weights: %s",
+                   model->info.supported ? "it was loaded with header_only" : model->info.unsupported);
+  hn_session *self = calloc(1, sizeof *self);
+  if (!self)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
+  self->model = model;
+  self->argmax = -1;
+  hn_status status = read_params(model, params, self, err);
+  if (!status && !(self->logits = malloc((size_t)FORWARD_ALL_MAX * model->info.n_vocab * sizeof(float))))
+    status = hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for logits");
+  if (!status)
+    status = forward_cpu_create(model->cpu, self->n_ctx, self->n_batch, params->n_threads, &self->forward, err);
+  if (status)
+    hn_session_destroy(&self);
+  *out = self;
+  return status;
+}
+
+void hn_session_destroy(hn_session **session) {
+  hn_session *self = *session;
+  if (!self)
+    return;
+  if (self->forward)
+    self->forward->destroy(self->forward);
+  free(self->logits);
+  free(self);
+  *session = NULL;
+}
+
+static hn_status check(const hn_session *self, const int32_t *ids, size_t n, hn_error *err) {
+  if (self->lost)
+    return hn_fail(err, HN_ERROR_DEVICE_LOST, "the device stopped answering before; load the model again");
+  if (n == 0)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "no tokens to evaluate");
+  for (size_t i = 0; i < n; i++)
+    if (ids[i] < 0 || (uint32_t)ids[i] >= self->model->info.n_vocab)
+      return hn_fail(err, HN_ERROR_ARGUMENT, "token %zu is %d: the vocabulary has %u", i, (int)ids[i],
+                     (unsigned)self->model->info.n_vocab);
+  if (n > self->n_ctx - self->n_past)
+    return hn_fail(err, HN_ERROR_CONTEXT_FULL, "%zu tokens do not fit: the context holds %u, of which %u are used; create the "
+                   "session with a larger n_ctx", n, (unsigned)self->n_ctx, (unsigned)self->n_past);
+  return HN_OK;
+}
+
+/* Evaluates one batch; what it calls fn with are the logits of its tokens, numbered from `index`. */
+static hn_status eval_batch(hn_session *self, forward_step *step, size_t index, hn_logits_fn fn, void *user, hn_error *err) {
+  step->logits = self->logits;
+  step->argmax = &self->argmax;
+  step->cancel = &self->cancel;
+  hn_status status = self->forward->eval(self->forward, step, err);
+  if (status || !fn)
+    return status;
+  for (uint32_t i = 0; i < step->n; i++)
+    if (!fn(user, index + i, self->logits + (size_t)i * self->model->info.n_vocab))
+      return hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
+  return HN_OK;
+}
+
+static int32_t argmax_of(const float *x, uint32_t n) {
+  uint32_t best = 0;
+  for (uint32_t i = 1; i < n; i++)
+    if (x[i] > x[best])
+      best = i;
+  return (int32_t)best;
+}
+
+static hn_status eval(hn_session *self, const int32_t *ids, size_t n, hn_logits_fn fn, void *user, hn_error *err) {
+  hn_status status = check(self, ids, n, err);
+  if (status)
+    return status;
+  uint32_t limit = fn && self->n_batch > FORWARD_ALL_MAX ? FORWARD_ALL_MAX : self->n_batch, rows = 1;
+  self->last = NULL;
+  for (size_t done = 0; done < n && !status; done += rows) {
+    rows = n - done < limit ? (uint32_t)(n - done) : limit;
+    forward_step step = {.ids = ids + done, .n = rows, .first = self->n_past + (uint32_t)done};
+    step.want = fn ? FORWARD_ALL : done + rows == n ? FORWARD_LAST : FORWARD_CACHE;
+    status = eval_batch(self, &step, done, fn, user, err);
+  }
+  atomic_store(&self->cancel, false);
+  if (status) {
+    self->argmax = -1;
+    self->lost = status != HN_ERROR_CANCELLED;
+    return status;
+  }
+  self->n_past += (uint32_t)n;
+  self->last = self->logits + (fn ? (size_t)(rows - 1) * self->model->info.n_vocab : 0);
+  if (fn)
+    self->argmax = argmax_of(self->last, self->model->info.n_vocab);
+  return HN_OK;
+}
+
+hn_status hn_session_eval(hn_session *session, const int32_t *ids, size_t n, hn_error *err) {
+  return eval(session, ids, n, NULL, NULL, err);
+}
+
+hn_status hn_session_eval_all(hn_session *session, const int32_t *ids, size_t n, hn_logits_fn fn, void *user, hn_error *err) {
+  return fn ? eval(session, ids, n, fn, user, err) : hn_fail(err, HN_ERROR_ARGUMENT, "no callback for the logits");
+}
+
+const float *hn_session_logits(const hn_session *session) {
+  return session->last;
+}
+
+int32_t hn_session_argmax(const hn_session *session) {
+  return session->argmax;
+}
+
+uint32_t hn_session_n_past(const hn_session *session) {
+  return session->n_past;
+}
+
+uint32_t hn_session_n_ctx(const hn_session *session) {
+  return session->n_ctx;
+}
+
+hn_status hn_session_rewind(hn_session *session, uint32_t n, hn_error *err) {
+  if (n > session->n_past)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "cannot go forward from %u tokens to %u", (unsigned)session->n_past, (unsigned)n);
+  session->n_past = n;
+  return HN_OK;
+}
+
+void hn_session_cancel(hn_session *session) {
+  atomic_store(&session->cancel, true);
+}
