@@ -241,19 +241,19 @@ static const gguf_tensor *find_in_layer(finder *f, uint32_t layer, const char *p
 
 static void find_layer(finder *f, const model_config *c, uint32_t i, model_layer *l) {
   uint32_t n_q = c->n_heads * c->head_dim, n_kv = c->n_kv_heads * c->head_dim;
-  l->attn_norm = find_in_layer(f, i, "attn_norm.weight", c->n_embd, 0, false);
-  l->wq = find_in_layer(f, i, "attn_q.weight", c->n_embd, n_q, false);
-  l->wk = find_in_layer(f, i, "attn_k.weight", c->n_embd, n_kv, false);
-  l->wv = find_in_layer(f, i, "attn_v.weight", c->n_embd, n_kv, false);
-  l->wo = find_in_layer(f, i, "attn_output.weight", n_q, c->n_embd, false);
-  l->bq = find_in_layer(f, i, "attn_q.bias", n_q, 0, true);
-  l->bk = find_in_layer(f, i, "attn_k.bias", n_kv, 0, true);
-  l->bv = find_in_layer(f, i, "attn_v.bias", n_kv, 0, true);
-  l->bo = find_in_layer(f, i, "attn_output.bias", c->n_embd, 0, true);
-  l->ffn_norm = find_in_layer(f, i, "ffn_norm.weight", c->n_embd, 0, false);
-  l->w_gate = find_in_layer(f, i, "ffn_gate.weight", c->n_embd, c->n_ff, false);
-  l->w_up = find_in_layer(f, i, "ffn_up.weight", c->n_embd, c->n_ff, false);
-  l->w_down = find_in_layer(f, i, "ffn_down.weight", c->n_ff, c->n_embd, false);
+  l->vectors[ATTN_NORM] = find_in_layer(f, i, "attn_norm.weight", c->n_embd, 0, false);
+  l->matrices[WQ] = find_in_layer(f, i, "attn_q.weight", c->n_embd, n_q, false);
+  l->matrices[WK] = find_in_layer(f, i, "attn_k.weight", c->n_embd, n_kv, false);
+  l->matrices[WV] = find_in_layer(f, i, "attn_v.weight", c->n_embd, n_kv, false);
+  l->matrices[WO] = find_in_layer(f, i, "attn_output.weight", n_q, c->n_embd, false);
+  l->vectors[BQ] = find_in_layer(f, i, "attn_q.bias", n_q, 0, true);
+  l->vectors[BK] = find_in_layer(f, i, "attn_k.bias", n_kv, 0, true);
+  l->vectors[BV] = find_in_layer(f, i, "attn_v.bias", n_kv, 0, true);
+  l->vectors[BO] = find_in_layer(f, i, "attn_output.bias", c->n_embd, 0, true);
+  l->vectors[FFN_NORM] = find_in_layer(f, i, "ffn_norm.weight", c->n_embd, 0, false);
+  l->matrices[W_GATE] = find_in_layer(f, i, "ffn_gate.weight", c->n_embd, c->n_ff, false);
+  l->matrices[W_UP] = find_in_layer(f, i, "ffn_up.weight", c->n_embd, c->n_ff, false);
+  l->matrices[W_DOWN] = find_in_layer(f, i, "ffn_down.weight", c->n_ff, c->n_embd, false);
 }
 
 /* Divisors of the RoPE frequencies must be positive: they turn up in a division. */
@@ -300,4 +300,13 @@ hn_status model_read(const gguf_file *file, uint32_t n_vocab, model_header *out,
 void model_finish(model_header *header) {
   free(header->tensors.layers);
   *header = (model_header){0};
+}
+
+uint64_t model_matrix_bytes(const model_header *header) {
+  const model_tensors *t = &header->tensors;
+  uint64_t sum = t->output->bytes + (t->output == t->tok_embd ? 0 : t->tok_embd->bytes);
+  for (uint32_t i = 0; i < header->config.n_layers; i++)
+    for (int m = 0; m < N_LAYER_MATRICES; m++)
+      sum += t->layers[i].matrices[m]->bytes;
+  return sum;
 }

@@ -27,16 +27,25 @@ typedef struct model_config {
   model_rope rope;
 } model_config;
 
-/* Shapes as (rows, columns): rows are output features. A bias is NULL where the file has none. */
+/* Shapes as (rows, columns): rows are output features. RoPE pairs are neighbouring rows of q and k. */
+enum layer_matrix {
+  WQ,     /* (n_heads * head_dim, n_embd) */
+  WK, WV, /* (n_kv_heads * head_dim, n_embd) */
+  WO,     /* (n_embd, n_heads * head_dim) */
+  W_GATE, W_UP, /* (n_ff, n_embd) */
+  W_DOWN,       /* (n_embd, n_ff) */
+  N_LAYER_MATRICES
+};
+
+enum layer_vector { /* f32, one value per row; biases are NULL where the file has none */
+  ATTN_NORM, FFN_NORM, /* (n_embd) */
+  BQ, BK, BV, BO,      /* of the matrices of the same letters */
+  N_LAYER_VECTORS
+};
+
 typedef struct model_layer {
-  const gguf_tensor *attn_norm; /* (n_embd) f32 */
-  const gguf_tensor *wq, *bq;   /* (n_heads * head_dim, n_embd), (n_heads * head_dim) f32; RoPE pairs are neighbours */
-  const gguf_tensor *wk, *bk;   /* (n_kv_heads * head_dim, n_embd), ... */
-  const gguf_tensor *wv, *bv;   /* (n_kv_heads * head_dim, n_embd), ... */
-  const gguf_tensor *wo, *bo;   /* (n_embd, n_heads * head_dim), (n_embd) */
-  const gguf_tensor *ffn_norm;  /* (n_embd) f32 */
-  const gguf_tensor *w_gate, *w_up; /* (n_ff, n_embd) */
-  const gguf_tensor *w_down;        /* (n_embd, n_ff) */
+  const gguf_tensor *matrices[N_LAYER_MATRICES];
+  const gguf_tensor *vectors[N_LAYER_VECTORS];
 } model_layer;
 
 typedef struct model_tensors {
@@ -57,6 +66,9 @@ hn_status model_read(const gguf_file *file, uint32_t n_vocab, model_header *out,
 
 /* A zeroed or finished header is accepted. */
 void model_finish(model_header *header);
+
+/* Bytes in the file of the matrices: those of all layers and the output, the embedding too where it is another. */
+uint64_t model_matrix_bytes(const model_header *header);
 
 /* "none", "linear", "llama3", "yarn" */
 const char *model_rope_name(rope_scaling_type type);

@@ -90,26 +90,26 @@ static void attention(forward_cpu *f) {
   const cpu_heads *h = &f->heads;
   uint32_t n = f->step->n, n_embd = f->weights->config.n_embd, stride = (h->n_heads + 2 * h->n_kv_heads) * h->head_dim;
   float *k = f->qkv + (size_t)h->n_heads * h->head_dim, *v = k + (size_t)h->n_kv_heads * h->head_dim;
-  f->norm = l->attn_norm;
+  f->norm = l->vectors[ATTN_NORM];
   threads_run(f->pool, n, 1, norm_tokens, f);
-  multiply(f, &l->wq, f->a, n, l->bq, NULL, f->qkv, stride);
-  multiply(f, &l->wk, f->a, n, l->bk, NULL, k, stride);
-  multiply(f, &l->wv, f->a, n, l->bv, NULL, v, stride);
+  multiply(f, &l->matrices[WQ], f->a, n, l->vectors[BQ], NULL, f->qkv, stride);
+  multiply(f, &l->matrices[WK], f->a, n, l->vectors[BK], NULL, k, stride);
+  multiply(f, &l->matrices[WV], f->a, n, l->vectors[BV], NULL, v, stride);
   threads_run(f->pool, n, 1, rope_tokens, f);
   threads_run(f->pool, n * h->n_heads, 1, attention_heads, f);
   threads_run(f->pool, n * h->n_heads * h->head_dim / ACT_BLOCK, BLOCK_GRAIN, quantize_blocks, f);
-  multiply(f, &l->wo, f->a, n, l->bo, f->x, f->x, n_embd);
+  multiply(f, &l->matrices[WO], f->a, n, l->vectors[BO], f->x, f->x, n_embd);
 }
 
 static void feed_forward(forward_cpu *f) {
   const cpu_layer *l = f->layer;
   uint32_t n = f->step->n, n_embd = f->weights->config.n_embd, n_ff = f->weights->config.n_ff;
-  f->norm = l->ffn_norm;
+  f->norm = l->vectors[FFN_NORM];
   threads_run(f->pool, n, 1, norm_tokens, f);
-  multiply(f, &l->w_gate, f->a, n, NULL, NULL, f->gate, n_ff);
-  multiply(f, &l->w_up, f->a, n, NULL, NULL, f->up, n_ff);
+  multiply(f, &l->matrices[W_GATE], f->a, n, NULL, NULL, f->gate, n_ff);
+  multiply(f, &l->matrices[W_UP], f->a, n, NULL, NULL, f->up, n_ff);
   threads_run(f->pool, n * (n_ff / ACT_BLOCK), BLOCK_GRAIN, swiglu_blocks, f);
-  multiply(f, &l->w_down, f->a, n, NULL, f->x, f->x, n_embd);
+  multiply(f, &l->matrices[W_DOWN], f->a, n, NULL, f->x, f->x, n_embd);
 }
 
 static void logits(forward_cpu *f) {

@@ -109,16 +109,6 @@ static hn_status read_header(hn_model *self, hn_error *err) {
   return status;
 }
 
-static uint64_t weight_bytes(const model_header *model) {
-  const model_tensors *t = &model->tensors;
-  uint64_t sum = t->output->bytes;
-  for (uint32_t i = 0; i < model->config.n_layers; i++) {
-    const model_layer *l = &t->layers[i];
-    sum += l->wq->bytes + l->wk->bytes + l->wv->bytes + l->wo->bytes + l->w_gate->bytes + l->w_up->bytes + l->w_down->bytes;
-  }
-  return sum;
-}
-
 static void fill_info(hn_model *self) {
   hn_model_info *info = &self->info;
   const model_config *c = &self->header.config;
@@ -147,7 +137,7 @@ static void fill_info(hn_model *self) {
   info->n_ff = c->n_ff;
   info->rope_theta = c->rope.theta;
   info->tied_output = self->header.tensors.output == self->header.tensors.tok_embd;
-  info->weight_bytes = weight_bytes(&self->header);
+  info->weight_bytes = model_matrix_bytes(&self->header) - (info->tied_output ? 0 : self->header.tensors.tok_embd->bytes);
 }
 
 static hn_status load_weights(hn_model *self, const hn_model_params *params, hn_error *err) {

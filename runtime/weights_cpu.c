@@ -5,7 +5,7 @@
 
 #include "matrix.h"
 
-enum { MATRICES_PER_LAYER = 7, VECTORS_PER_LAYER = 6, OTHERS = 4 };
+enum { OTHERS = 4 }; /* tensors that belong to no layer */
 
 typedef struct loading {
   cpu_weights *weights;
@@ -53,33 +53,13 @@ static hn_status load_matrix(loading *l, const gguf_tensor *tensor, cpu_matrix *
   return HN_OK;
 }
 
-static hn_status load_layer(loading *l, const model_layer *t, cpu_layer *out) {
-  const struct {
-    const gguf_tensor *tensor;
-    float **vector;
-  } vectors[VECTORS_PER_LAYER] = {{t->attn_norm, &out->attn_norm}, {t->ffn_norm, &out->ffn_norm}, {t->bq, &out->bq},
-                                  {t->bk, &out->bk},               {t->bv, &out->bv},             {t->bo, &out->bo}};
-  const struct {
-    const gguf_tensor *tensor;
-    cpu_matrix *matrix;
-  } matrices[MATRICES_PER_LAYER] = {{t->wq, &out->wq},         {t->wk, &out->wk},     {t->wv, &out->wv},        {t->wo, &out->wo},
-                                    {t->w_gate, &out->w_gate}, {t->w_up, &out->w_up}, {t->w_down, &out->w_down}};
+static hn_status load_layer(loading *l, const model_layer *from, cpu_layer *to) {
   hn_status status = HN_OK;
-  for (int i = 0; i < VECTORS_PER_LAYER && !status; i++)
-    status = load_vector(l, vectors[i].tensor, vectors[i].vector);
-  for (int i = 0; i < MATRICES_PER_LAYER && !status; i++)
-    status = load_matrix(l, matrices[i].tensor, matrices[i].matrix);
+  for (int i = 0; i < N_LAYER_VECTORS && !status; i++)
+    status = load_vector(l, from->vectors[i], &to->vectors[i]);
+  for (int i = 0; i < N_LAYER_MATRICES && !status; i++)
+    status = load_matrix(l, from->matrices[i], &to->matrices[i]);
   return status;
-}
-
-static uint64_t matrix_bytes(const model_header *model) {
-  const model_tensors *t = &model->tensors;
-  uint64_t sum = t->tok_embd->bytes + (t->output == t->tok_embd ? 0 : t->output->bytes);
-  for (uint32_t i = 0; i < model->config.n_layers; i++) {
-    const model_layer *y = &t->layers[i];
-    sum += y->wq->bytes + y->wk->bytes + y->wv->bytes + y->wo->bytes + y->w_gate->bytes + y->w_up->bytes + y->w_down->bytes;
-  }
-  return sum;
 }
 
 static hn_status load(loading *l, const model_header *model) {
@@ -109,13 +89,13 @@ hn_status cpu_weights_create(const model_header *model, hn_progress_fn progress,
   if (self) {
     self->config = model->config;
     self->layers = calloc(n_layers, sizeof *self->layers);
-    self->owned = calloc((size_t)n_layers * (MATRICES_PER_LAYER + VECTORS_PER_LAYER) + OTHERS, sizeof *self->owned);
+    self->owned = calloc((size_t)n_layers * (N_LAYER_MATRICES + N_LAYER_VECTORS) + OTHERS, sizeof *self->owned);
   }
   if (!self || !self->layers || !self->owned) {
     cpu_weights_destroy(&self);
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for %u layers", (unsigned)n_layers);
   }
-  loading l = {.weights = self, .progress = progress, .user = user, .total = matrix_bytes(model), .err = err};
+  loading l = {.weights = self, .progress = progress, .user = user, .total = model_matrix_bytes(model), .err = err};
   hn_status status = load(&l, model);
   if (status)
     cpu_weights_destroy(&self);

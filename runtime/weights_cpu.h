@@ -5,10 +5,9 @@
 #include "forward_cpu.h"
 #include "kernels_cpu.h"
 
-typedef struct cpu_layer {
-  float *attn_norm, *ffn_norm; /* (n_embd) */
-  float *bq, *bk, *bv, *bo;    /* NULL: none */
-  cpu_matrix wq, wk, wv, wo, w_gate, w_up, w_down;
+typedef struct cpu_layer { /* see model_layer */
+  cpu_matrix matrices[N_LAYER_MATRICES];
+  float *vectors[N_LAYER_VECTORS];
 } cpu_layer;
 
 struct cpu_weights {
