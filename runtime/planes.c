@@ -1,0 +1,112 @@
+#include "planes.h"
+
+#include <string.h>
+
+#include "../loader/quant.h"
+#include "../shaders/shared.h"
+
+/* ---- what a type keeps in each plane: bytes per granule, or per super-block of 8 granules ---- */
+
+typedef struct plane_sizes {
+  uint32_t granule[N_PLANES], super[N_PLANES];
+  int offset; /* added to a weight gives its unsigned code */
+} plane_sizes;
+
+static plane_sizes sizes_of(uint32_t type) {
+  switch (type) {
+  case QUANT_Q4_0:
+    return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_D] = 2}, .offset = 8};
+  case QUANT_Q4_1:
+    return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_D] = 4}};
+  case QUANT_Q5_0:
+    return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_HIGH] = 4, [PLANE_D] = 2}, .offset = 16};
+  case QUANT_Q5_1:
+    return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_HIGH] = 4, [PLANE_D] = 4}};
+  case QUANT_Q8_0:
+    return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_HIGH] = 16, [PLANE_D] = 2}};
+  case QUANT_Q4_K:
+    return (plane_sizes){.granule = {[PLANE_Q] = 16}, .super = {[PLANE_SCALE] = 16}};
+  case QUANT_Q5_K:
+    return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_HIGH] = 4}, .super = {[PLANE_SCALE] = 16}};
+  default: /* Q6_K */
+    return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_HIGH] = 8}, .super = {[PLANE_SCALE] = 16, [PLANE_D] = 2}, .offset = 32};
+  }
+}
+
+planes planes_of(const matrix *m) {
+  plane_sizes sizes = sizes_of(m->type);
+  uint64_t granules = m->n_cols / QUANT_GRANULE;
+  planes p = {.n_tiles = (m->n_rows + TILE_ROWS - 1) / TILE_ROWS};
+  for (int i = 0; i < N_PLANES; i++)
+    p.tile_bytes[i] = TILE_ROWS * (granules * sizes.granule[i] + granules / 8 * sizes.super[i]);
+  return p;
+}
+
+/* ---- one granule ---- */
+
+static void write_nibbles(const uint8_t code[QUANT_GRANULE], uint8_t *out) {
+  for (int i = 0; i < 16; i++)
+    out[i] = (uint8_t)((code[i] & 15) | code[i + 16] << 4);
+}
+
+static void write_fifth_bits(const uint8_t code[QUANT_GRANULE], uint8_t *out) {
+  memset(out, 0, 4);
+  for (int i = 0; i < QUANT_GRANULE; i++)
+    out[i / 8] = (uint8_t)(out[i / 8] | code[i] >> 4 << i % 8);
+}
+
+static void write_bit_pairs(const uint8_t code[QUANT_GRANULE], uint8_t *out) {
+  for (int b = 0; b < 8; b++) {
+    const uint8_t *c = code + b / 4 * 16 + b % 4;
+    out[b] = (uint8_t)(c[0] >> 4 | c[4] >> 4 << 2 | c[8] >> 4 << 4 | c[12] >> 4 << 6);
+  }
+}
+
+static void write_codes(uint32_t type, int offset, const int8_t q[QUANT_GRANULE], uint8_t *low, uint8_t *high) {
+  uint8_t code[QUANT_GRANULE];
+  if (type == QUANT_Q8_0) {
+    memcpy(low, q, 16);
+    memcpy(high, q + 16, 16);
+    return;
+  }
+  for (int i = 0; i < QUANT_GRANULE; i++)
+    code[i] = (uint8_t)(q[i] + offset);
+  write_nibbles(code, low);
+  if (type == QUANT_Q5_0 || type == QUANT_Q5_1 || type == QUANT_Q5_K)
+    write_fifth_bits(code, high);
+  else if (type == QUANT_Q6_K)
+    write_bit_pairs(code, high);
+}
+
+/* ---- one row ---- */
+
+static void write_row(const matrix *m, const uint8_t *row, uint32_t lane, uint8_t *const out[N_PLANES]) {
+  plane_sizes sizes = sizes_of(m->type);
+  quant_type_info info = quant_info(m->type);
+  uint32_t per_block = info.block_weights / QUANT_GRANULE; /* granules: 1 or 8 */
+  for (uint32_t k = 0; k < m->n_cols / QUANT_GRANULE; k++) {
+    const uint8_t *block = row + (size_t)(k / per_block) * info.block_bytes;
+    size_t at = (size_t)k * TILE_ROWS + lane, super = (size_t)(k / 8) * TILE_ROWS + lane;
+    quant_granule g;
+    quant_load_granule(m->type, row, k, &g);
+    write_codes(m->type, sizes.offset, g.q, out[PLANE_Q] + at * 16, out[PLANE_HIGH] + at * sizes.granule[PLANE_HIGH]);
+    memcpy(out[PLANE_D] + at * sizes.granule[PLANE_D], block, sizes.granule[PLANE_D]);
+    if (per_block == 1 || k % 8)
+      continue;
+    memcpy(out[PLANE_SCALE] + super * 16, m->type == QUANT_Q6_K ? block + 192 : block, 16);
+    if (m->type == QUANT_Q6_K)
+      memcpy(out[PLANE_D] + super * 2, block + 208, 2);
+  }
+}
+
+void planes_write_tile(const matrix *m, uint32_t tile, uint8_t *const out[N_PLANES], uint8_t *row) {
+  uint32_t first = tile * TILE_ROWS;
+  uint32_t n = m->n_rows - first < TILE_ROWS ? m->n_rows - first : TILE_ROWS;
+  if (n < TILE_ROWS) {
+    planes p = planes_of(m);
+    for (int i = 0; i < N_PLANES; i++)
+      memset(out[i], 0, p.tile_bytes[i]);
+  }
+  for (uint32_t lane = 0; lane < n; lane++)
+    write_row(m, matrix_row(m, first + lane, row), lane, out);
+}

@@ -1,0 +1,22 @@
+/*
+ * planes.h: a matrix in the form in which shaders read it: planes of tiles of 16 rows. The layout stands in
+ * shaders/weights.glsl; this is its writer.
+ */
+#ifndef HN_PLANES_H
+#define HN_PLANES_H
+
+#include "matrix.h"
+
+enum { PLANE_Q, PLANE_HIGH, PLANE_SCALE, PLANE_D, N_PLANES };
+
+typedef struct planes {
+  uint32_t n_tiles;                /* the rows of the last are filled up with zeros */
+  uint64_t tile_bytes[N_PLANES];   /* multiples of 32; 0: the type has no such plane */
+} planes;
+
+planes planes_of(const matrix *m);
+
+/* Writes tile `tile` of each plane to out[plane] (tile_bytes[plane]); row: m->row_bytes of scratch. */
+void planes_write_tile(const matrix *m, uint32_t tile, uint8_t *const out[N_PLANES], uint8_t *row);
+
+#endif
