@@ -19,6 +19,7 @@
 #else
 #include <stdint.h>
 #define ADDRESS uint64_t
+typedef unsigned int uint;
 #endif
 
 #define ACT_BLOCK 32   /* activations that share a scale; measured: tests/reference/README.md */

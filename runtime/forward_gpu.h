@@ -1,0 +1,19 @@
+/* forward_gpu.h: the forward pass on a Vulkan device. The results are those of forward_cpu, bit for bit. */
+#ifndef HN_FORWARD_GPU_H
+#define HN_FORWARD_GPU_H
+
+#include "forward.h"
+#include "gpu.h"
+
+/* A model on a device: weights and compiled kernels; immutable, shared by sessions. */
+typedef struct gpu_weights gpu_weights;
+
+/* The device must outlive the weights. Errors: those of gpu.h, CANCELLED (progress returned false). */
+hn_status gpu_weights_create(gpu_device *device, const model_header *model, hn_progress_fn progress, void *user,
+                             gpu_weights **out, hn_error *err);
+void gpu_weights_destroy(gpu_weights **weights);
+
+/* The weights must outlive it. Errors: OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
+hn_status forward_gpu_create(const gpu_weights *weights, uint32_t n_ctx, uint32_t n_batch, forward **out, hn_error *err);
+
+#endif

@@ -1,0 +1,32 @@
+/* weights_gpu.h: a model's weights as the shaders read them. */
+#ifndef HN_WEIGHTS_GPU_H
+#define HN_WEIGHTS_GPU_H
+
+#include "forward_gpu.h"
+#include "kernels.h"
+#include "planes.h"
+
+typedef struct gpu_matrix {
+  uint32_t type; /* a quantized one */
+  uint32_t n_rows, n_granules;
+  VkDeviceAddress planes[N_PLANES];
+} gpu_matrix;
+
+typedef struct gpu_layer { /* see model_layer */
+  gpu_matrix matrices[N_LAYER_MATRICES];
+  VkDeviceAddress vectors[N_LAYER_VECTORS]; /* 0: none */
+} gpu_layer;
+
+struct gpu_weights {
+  gpu_device *device;
+  kernels kernels;
+  model_config config;
+  rope rope;
+  gpu_matrix tok_embd, output; /* one and the same where they are tied */
+  VkDeviceAddress output_norm;
+  gpu_layer *layers;
+  gpu_buffer *buffers; /* one per tensor */
+  size_t n_buffers;
+};
+
+#endif
