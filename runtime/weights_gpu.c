@@ -1,6 +1,7 @@
 #include "weights_gpu.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "gpu_upload.h"
 #include "threads.h"
@@ -152,7 +153,10 @@ static hn_status load_embedding(loading *l, const model_tensors *t) {
 static hn_status load(loading *l, const model_header *model) {
   gpu_weights *w = l->weights;
   const model_tensors *t = &model->tensors;
-  rope_init(&model->config, t->rope_freqs ? (const float *)(const void *)t->rope_freqs->data : NULL, &w->rope);
+  float freqs[128]; /* the file's may lie at any address */
+  if (t->rope_freqs)
+    memcpy(freqs, t->rope_freqs->data, t->rope_freqs->bytes);
+  rope_init(&model->config, t->rope_freqs ? freqs : NULL, &w->rope);
   hn_status status = kernels_init(w->device, &w->kernels, l->err);
   if (!status)
     status = threads_create(0, &l->pool, l->err);

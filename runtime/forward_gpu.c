@@ -1,0 +1,288 @@
+#include "forward_gpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../shaders/exact.h"
+#include "weights_gpu.h"
+
+#define SUBMIT_WAIT_NS 60000000000ull
+#define SOFTWARE_WAIT_NS 600000000000ull /* a CPU that plays a GPU */
+
+typedef struct q8_rows { /* see shaders/shared.h */
+  VkDeviceAddress q, d, sums;
+} q8_rows;
+
+typedef struct layer_cache {
+  VkDeviceAddress k_q, v_q, scales;
+} layer_cache;
+
+typedef struct forward_gpu {
+  forward base;
+  const gpu_weights *weights;
+  gpu_cmd *cmd;
+  uint64_t wait_ns;
+  uint32_t n_ctx, n_batch;
+  gpu_buffer input;       /* written by the CPU: ids and rotation */
+  gpu_buffer activations; /* what the addresses below point into */
+  gpu_buffer logits, readback; /* (FORWARD_ALL_MAX, n_vocab) f32, then one word: the argmax */
+  gpu_buffer cache;
+  int32_t *ids;
+  float *rotation;
+  VkDeviceAddress ids_at, rotation_at;
+  VkDeviceAddress x, qkv, o, gate, up, q, q_d; /* as in forward_cpu */
+  q8_rows a;
+  const forward_step *step; /* of the current call */
+} forward_gpu;
+
+/* ---- recording: each function ends with a barrier ---- */
+
+static uint32_t q_width(const forward_gpu *f) {
+  return f->weights->config.n_heads * f->weights->config.head_dim;
+}
+
+static uint32_t kv_width(const forward_gpu *f) {
+  return f->weights->config.n_kv_heads * f->weights->config.head_dim;
+}
+
+static void embed(forward_gpu *f) {
+  const gpu_matrix *w = &f->weights->tok_embd;
+  struct push_embed push = {w->planes[PLANE_Q], w->planes[PLANE_HIGH], w->planes[PLANE_SCALE], w->planes[PLANE_D], f->ids_at, f->x,
+                            w->n_granules};
+  kernel_embed(f->cmd, &f->weights->kernels, w->type, &push, f->step->n);
+  gpu_cmd_barrier(f->cmd);
+}
+
+static void norm(forward_gpu *f, VkDeviceAddress weight) {
+  uint32_t n = f->weights->config.n_embd;
+  struct push_norm push = {f->x, weight, f->a.q, f->a.d, f->a.sums, n, 1.0f / (float)n, f->weights->config.norm_eps};
+  kernel_norm_quant(f->cmd, &f->weights->kernels, &push, f->step->n);
+  gpu_cmd_barrier(f->cmd);
+}
+
+/* y = (residual +) w . a (+ bias) for n tokens; without the barrier */
+static void multiply(forward_gpu *f, const gpu_matrix *w, q8_rows a, uint32_t n, VkDeviceAddress bias, VkDeviceAddress residual,
+                     VkDeviceAddress y, uint32_t y_stride) {
+  struct push_matmul push = {w->planes[PLANE_Q], w->planes[PLANE_HIGH], w->planes[PLANE_SCALE], w->planes[PLANE_D],
+                             a.q, a.d, a.sums, bias, residual, y, w->n_granules, w->n_rows, n, y_stride};
+  if (n == 1)
+    kernel_matvec(f->cmd, &f->weights->kernels, w->type, &push);
+  else
+    kernel_matmat(f->cmd, &f->weights->kernels, w->type, &push);
+}
+
+static layer_cache cache_of(const forward_gpu *f, uint32_t layer) {
+  const model_config *c = &f->weights->config;
+  uint64_t rows = (uint64_t)c->n_kv_heads * f->n_ctx, values = rows * HEAD_WORDS(c->head_dim) * 4;
+  uint64_t scales = (rows * SCALE_WORDS(c->head_dim) * 4 + 15) / 16 * 16;
+  VkDeviceAddress at = f->cache.address + layer * (2 * values + scales);
+  return (layer_cache){.k_q = at, .v_q = at + values, .scales = at + 2 * values};
+}
+
+static void attention(forward_gpu *f, uint32_t layer) {
+  const model_config *c = &f->weights->config;
+  const gpu_layer *l = &f->weights->layers[layer];
+  const kernels *k = &f->weights->kernels;
+  layer_cache cache = cache_of(f, layer);
+  uint32_t n = f->step->n, stride = q_width(f) + 2 * kv_width(f);
+  norm(f, l->vectors[ATTN_NORM]);
+  multiply(f, &l->matrices[WQ], f->a, n, l->vectors[BQ], 0, f->qkv, stride);
+  multiply(f, &l->matrices[WK], f->a, n, l->vectors[BK], 0, f->qkv + 4ull * q_width(f), stride);
+  multiply(f, &l->matrices[WV], f->a, n, l->vectors[BV], 0, f->qkv + 4ull * (q_width(f) + kv_width(f)), stride);
+  gpu_cmd_barrier(f->cmd);
+  struct push_rope_store rope = {f->qkv,     f->rotation_at, f->q,         f->q_d,         cache.k_q,   cache.v_q,
+                                 cache.scales, c->n_heads,   c->n_kv_heads, c->head_dim, f->n_ctx, f->step->first};
+  kernel_rope_store(f->cmd, k, &rope, n);
+  gpu_cmd_barrier(f->cmd);
+  struct push_attention attend = {f->q,       f->q_d,        cache.k_q,   cache.v_q, cache.scales,   f->o,
+                                  c->n_heads, c->n_kv_heads, c->head_dim, f->n_ctx,  f->step->first, x_rsqrt((float)c->head_dim)};
+  kernel_attention(f->cmd, k, &attend, n);
+  gpu_cmd_barrier(f->cmd);
+  struct push_quantize quantize = {f->o, f->a.q, f->a.d, f->a.sums, n * (q_width(f) / ACT_BLOCK)};
+  kernel_quantize(f->cmd, k, &quantize);
+  gpu_cmd_barrier(f->cmd);
+  multiply(f, &l->matrices[WO], f->a, n, l->vectors[BO], f->x, f->x, c->n_embd);
+  gpu_cmd_barrier(f->cmd);
+}
+
+static void feed_forward(forward_gpu *f, uint32_t layer) {
+  const model_config *c = &f->weights->config;
+  const gpu_layer *l = &f->weights->layers[layer];
+  uint32_t n = f->step->n;
+  norm(f, l->vectors[FFN_NORM]);
+  multiply(f, &l->matrices[W_GATE], f->a, n, 0, 0, f->gate, c->n_ff);
+  multiply(f, &l->matrices[W_UP], f->a, n, 0, 0, f->up, c->n_ff);
+  gpu_cmd_barrier(f->cmd);
+  struct push_swiglu swiglu = {f->gate, f->up, f->a.q, f->a.d, f->a.sums, n * (c->n_ff / ACT_BLOCK)};
+  kernel_swiglu_quant(f->cmd, &f->weights->kernels, &swiglu);
+  gpu_cmd_barrier(f->cmd);
+  multiply(f, &l->matrices[W_DOWN], f->a, n, 0, f->x, f->x, c->n_embd);
+  gpu_cmd_barrier(f->cmd);
+}
+
+static uint64_t logits_bytes(const forward_gpu *f, uint32_t rows) {
+  return 4ull * rows * f->weights->config.n_vocab;
+}
+
+static void logits(forward_gpu *f) {
+  const model_config *c = &f->weights->config;
+  const forward_step *step = f->step;
+  uint32_t skipped = step->want == FORWARD_ALL ? 0 : step->n - 1, rows = step->n - skipped;
+  uint64_t argmax_at = logits_bytes(f, FORWARD_ALL_MAX);
+  q8_rows a = {f->a.q + (uint64_t)skipped * c->n_embd, f->a.d + 4ull * skipped * (c->n_embd / ACT_BLOCK),
+               f->a.sums + 4ull * skipped * (c->n_embd / ACT_BLOCK)};
+  norm(f, f->weights->output_norm);
+  multiply(f, &f->weights->output, a, rows, 0, 0, f->logits.address, c->n_vocab);
+  gpu_cmd_barrier(f->cmd);
+  if (step->want == FORWARD_LAST) {
+    struct push_argmax push = {f->logits.address, f->logits.address + argmax_at, c->n_vocab};
+    kernel_argmax(f->cmd, &f->weights->kernels, &push);
+    gpu_cmd_barrier(f->cmd);
+    gpu_cmd_copy(f->cmd, &f->logits, argmax_at, &f->readback, argmax_at, 4);
+  }
+  gpu_cmd_copy(f->cmd, &f->logits, 0, &f->readback, 0, logits_bytes(f, rows));
+}
+
+/* ---- the pass ---- */
+
+/* Between layers of a prompt the recording is handed in, so that a caller can cancel. */
+static hn_status hand_in(forward_gpu *f, hn_error *err) {
+  hn_status status = gpu_cmd_submit_wait(f->cmd, f->wait_ns, err);
+  if (!status && atomic_load(f->step->cancel))
+    return hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
+  return status ? status : gpu_cmd_begin(f->cmd, err);
+}
+
+static hn_status run_layers(forward_gpu *f, hn_error *err) {
+  uint32_t n_layers = f->weights->config.n_layers;
+  hn_status status = gpu_cmd_begin(f->cmd, err);
+  if (!status)
+    embed(f);
+  for (uint32_t i = 0; i < n_layers && !status; i++) {
+    attention(f, i);
+    feed_forward(f, i);
+    if (f->step->n > 1)
+      status = hand_in(f, err);
+  }
+  return status;
+}
+
+static void read_results(const forward_gpu *f) {
+  const forward_step *step = f->step;
+  const uint8_t *from = f->readback.mapped;
+  memcpy(step->logits, from, logits_bytes(f, step->want == FORWARD_ALL ? step->n : 1));
+  if (step->want == FORWARD_LAST)
+    memcpy(step->argmax, from + logits_bytes(f, FORWARD_ALL_MAX), 4);
+}
+
+static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
+  forward_gpu *f = (forward_gpu *)base;
+  f->step = step;
+  if (atomic_load(step->cancel))
+    return hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
+  memcpy(f->ids, step->ids, step->n * sizeof *step->ids);
+  rope_fill(&f->weights->rope, step->first, step->n, f->rotation);
+  hn_status status = run_layers(f, err);
+  if (status)
+    return status;
+  if (step->want != FORWARD_CACHE)
+    logits(f);
+  status = gpu_cmd_submit_wait(f->cmd, f->wait_ns, err);
+  if (!status && step->want != FORWARD_CACHE)
+    read_results(f);
+  return status;
+}
+
+/* ---- memory ---- */
+
+static void destroy(forward *base) {
+  forward_gpu *f = (forward_gpu *)base;
+  gpu_buffer *buffers[] = {&f->input, &f->activations, &f->logits, &f->readback, &f->cache};
+  gpu_cmd_destroy(&f->cmd);
+  for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+    gpu_buffer_finish(f->weights->device, buffers[i]);
+  free(f);
+}
+
+static uint64_t align16(uint64_t bytes) {
+  return (bytes + 15) / 16 * 16;
+}
+
+static hn_status allocate_input(forward_gpu *f, hn_error *err) {
+  uint64_t ids = align16(4ull * f->n_batch), rotation = 4ull * f->n_batch * f->weights->config.head_dim;
+  hn_status status = gpu_buffer_init(f->weights->device, GPU_MEMORY_HOST, ids + rotation, "a batch's tokens", &f->input, err);
+  if (status)
+    return status;
+  f->ids = f->input.mapped;
+  f->rotation = (float *)(void *)((uint8_t *)f->input.mapped + ids);
+  f->ids_at = f->input.address;
+  f->rotation_at = f->input.address + ids;
+  return HN_OK;
+}
+
+static hn_status allocate_activations(forward_gpu *f, hn_error *err) {
+  const model_config *c = &f->weights->config;
+  uint64_t n = f->n_batch, n_q = q_width(f), widest = c->n_embd > c->n_ff ? c->n_embd : c->n_ff;
+  widest = widest > n_q ? widest : n_q;
+  const struct {
+    VkDeviceAddress *at;
+    uint64_t bytes;
+  } all[] = {
+      {&f->x, 4 * n * c->n_embd},
+      {&f->qkv, 4 * n * (n_q + 2ull * kv_width(f))},
+      {&f->o, 4 * n * n_q},
+      {&f->gate, 4 * n * c->n_ff},
+      {&f->up, 4 * n * c->n_ff},
+      {&f->q, 4 * n * c->n_heads * HEAD_WORDS(c->head_dim)},
+      {&f->q_d, 4 * n * c->n_heads * HEAD_SCALES(c->head_dim)},
+      {&f->a.q, n * widest},
+      {&f->a.d, 4 * n * (widest / ACT_BLOCK)},
+      {&f->a.sums, 4 * n * (widest / ACT_BLOCK)},
+  };
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    bytes += align16(all[i].bytes);
+  hn_status status = gpu_buffer_init(f->weights->device, GPU_MEMORY_DEVICE, bytes, "activations", &f->activations, err);
+  VkDeviceAddress at = f->activations.address;
+  for (size_t i = 0; i < sizeof all / sizeof *all && !status; i++) {
+    *all[i].at = at;
+    at += align16(all[i].bytes);
+  }
+  return status;
+}
+
+static hn_status allocate(forward_gpu *f, hn_error *err) {
+  gpu_device *device = f->weights->device;
+  layer_cache first = cache_of(f, 0), second = cache_of(f, 1);
+  uint64_t results = logits_bytes(f, FORWARD_ALL_MAX) + 4;
+  hn_status status = gpu_buffer_init(device, GPU_MEMORY_DEVICE, (second.k_q - first.k_q) * f->weights->config.n_layers,
+                                     "the KV cache: a smaller context needs less", &f->cache, err);
+  if (!status)
+    status = allocate_activations(f, err);
+  if (!status)
+    status = gpu_buffer_init(device, GPU_MEMORY_DEVICE, results, "logits", &f->logits, err);
+  if (!status)
+    status = gpu_buffer_init(device, GPU_MEMORY_READBACK, results, "logits", &f->readback, err);
+  if (!status)
+    status = allocate_input(f, err);
+  return status ? status : gpu_cmd_create(device, &f->cmd, err);
+}
+
+hn_status forward_gpu_create(const gpu_weights *weights, uint32_t n_ctx, uint32_t n_batch, forward **out, hn_error *err) {
+  *out = NULL;
+  forward_gpu *f = calloc(1, sizeof *f);
+  if (!f)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
+  f->base = (forward){eval, destroy};
+  f->weights = weights;
+  f->n_ctx = n_ctx;
+  f->n_batch = n_batch;
+  f->wait_ns = weights->device->info.type == HN_DEVICE_CPU ? SOFTWARE_WAIT_NS : SUBMIT_WAIT_NS;
+  hn_status status = allocate(f, err);
+  if (status) {
+    destroy(&f->base);
+    return status;
+  }
+  *out = &f->base;
+  return HN_OK;
+}
