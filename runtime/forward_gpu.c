@@ -90,9 +90,9 @@ static void attention(forward_gpu *f, uint32_t layer) {
   multiply(f, &l->matrices[WK], f->a, n, l->vectors[BK], 0, f->qkv + 4ull * q_width(f), stride);
   multiply(f, &l->matrices[WV], f->a, n, l->vectors[BV], 0, f->qkv + 4ull * (q_width(f) + kv_width(f)), stride);
   gpu_cmd_barrier(f->cmd);
-  struct push_rope_store rope = {f->qkv,     f->rotation_at, f->q,         f->q_d,         cache.k_q,   cache.v_q,
+  struct push_rope_store rotate = {f->qkv,     f->rotation_at, f->q,         f->q_d,         cache.k_q,   cache.v_q,
                                  cache.scales, c->n_heads,   c->n_kv_heads, c->head_dim, f->n_ctx, f->step->first};
-  kernel_rope_store(f->cmd, k, &rope, n);
+  kernel_rope_store(f->cmd, k, &rotate, n);
   gpu_cmd_barrier(f->cmd);
   struct push_attention attend = {f->q,       f->q_d,        cache.k_q,   cache.v_q, cache.scales,   f->o,
                                   c->n_heads, c->n_kv_heads, c->head_dim, f->n_ctx,  f->step->first, x_rsqrt((float)c->head_dim)};
@@ -277,7 +277,7 @@ hn_status forward_gpu_create(const gpu_weights *weights, uint32_t n_ctx, uint32_
   f->weights = weights;
   f->n_ctx = n_ctx;
   f->n_batch = n_batch;
-  f->wait_ns = weights->device->info.type == HN_DEVICE_CPU ? SOFTWARE_WAIT_NS : SUBMIT_WAIT_NS;
+  f->wait_ns = weights->device->info.type == HN_DEVICE_SOFTWARE ? SOFTWARE_WAIT_NS : SUBMIT_WAIT_NS;
   hn_status status = allocate(f, err);
   if (status) {
     destroy(&f->base);

@@ -147,9 +147,12 @@ static hn_status load_weights(hn_model *self, const hn_model_params *params, hn_
   hn_status status = hn_context_find_device(self->context, params->device, &device, err);
   if (status)
     return status;
-  if (device >= 0)
-    return hn_fail(err, HN_ERROR_UNSUPPORTED, "Vulkan devices cannot be used yet: choose the device cpu");
-  return cpu_weights_create(&self->header, params->progress, params->progress_user, &self->cpu, err);
+  if (device < 0)
+    return cpu_weights_create(&self->header, params->progress, params->progress_user, &self->cpu, err);
+  status = gpu_device_create(self->context->gpu, (uint32_t)device, params->cache_dir, &self->device, err);
+  if (status)
+    return status;
+  return gpu_weights_create(self->device, &self->header, params->progress, params->progress_user, &self->gpu, err);
 }
 
 hn_status hn_model_load(hn_context *ctx, const char *path, const hn_model_params *params, hn_model **out, hn_error *err) {
@@ -179,6 +182,8 @@ void hn_model_destroy(hn_model **model) {
   if (!self)
     return;
   cpu_weights_destroy(&self->cpu);
+  gpu_weights_destroy(&self->gpu);
+  gpu_device_destroy(&self->device);
   model_finish(&self->header);
   tokenizer_destroy(&self->tok);
   gguf_close(&self->file);

@@ -4,7 +4,7 @@
 
 #include "../loader/chat.h"
 #include "forward_cpu.h"
-#include "gpu.h"
+#include "forward_gpu.h"
 
 struct hn_context {
   gpu_instance *gpu;
@@ -18,7 +18,9 @@ struct hn_model {
   model_header header;   /* zero if not supported */
   hn_model_info info;
   char *strings[5];      /* of info: terminated copies */
-  cpu_weights *cpu;      /* device "cpu" */
+  cpu_weights *cpu; /* device "cpu", or */
+  gpu_device *device;
+  gpu_weights *gpu;
 };
 
 #endif

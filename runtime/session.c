@@ -1,6 +1,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "kernels_cpu.h"
 #include "model_object.h"
 
 enum { DEFAULT_CTX = 4096 };
@@ -38,7 +39,7 @@ hn_status hn_session_create(hn_model *model, const hn_session_params *params, hn
   static const hn_session_params defaults;
   *out = NULL;
   params = params ? params : &defaults;
-  if (!model->cpu)
+  if (!model->cpu && !model->gpu)
     return hn_fail(err, HN_ERROR_ARGUMENT, "the model has no weights: %s",
                    model->info.supported ? "it was loaded with header_only" : model->info.unsupported);
   hn_session *self = calloc(1, sizeof *self);
@@ -49,7 +50,9 @@ hn_status hn_session_create(hn_model *model, const hn_session_params *params, hn
   hn_status status = read_params(model, params, self, err);
   if (!status && !(self->logits = malloc((size_t)FORWARD_ALL_MAX * model->info.n_vocab * sizeof(float))))
     status = hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for logits");
-  if (!status)
+  if (!status && model->gpu)
+    status = forward_gpu_create(model->gpu, self->n_ctx, self->n_batch, &self->forward, err);
+  else if (!status)
     status = forward_cpu_create(model->cpu, self->n_ctx, self->n_batch, params->n_threads, &self->forward, err);
   if (status)
     hn_session_destroy(&self);
@@ -97,14 +100,6 @@ static hn_status eval_batch(hn_session *self, forward_step *step, size_t index, 
   return HN_OK;
 }
 
-static int32_t argmax_of(const float *x, uint32_t n) {
-  uint32_t best = 0;
-  for (uint32_t i = 1; i < n; i++)
-    if (x[i] > x[best])
-      best = i;
-  return (int32_t)best;
-}
-
 static hn_status eval(hn_session *self, const int32_t *ids, size_t n, hn_logits_fn fn, void *user, hn_error *err) {
   hn_status status = check(self, ids, n, err);
   if (status)
@@ -126,7 +121,7 @@ static hn_status eval(hn_session *self, const int32_t *ids, size_t n, hn_logits_
   self->n_past += (uint32_t)n;
   self->last = self->logits + (fn ? (size_t)(rows - 1) * self->model->info.n_vocab : 0);
   if (fn)
-    self->argmax = argmax_of(self->last, self->model->info.n_vocab);
+    self->argmax = cpu_argmax(self->last, self->model->info.n_vocab);
   return HN_OK;
 }
 
