@@ -133,6 +133,8 @@ static int print_device(const runner *r) {
     return print_failure(&err);
   static const char *const types[] = {"discrete", "integrated", "virtual", "software", "other"};
   print_note("device: %s, %s", info.name, types[info.type <= HN_DEVICE_OTHER ? info.type : HN_DEVICE_OTHER]);
+  if (info.type == HN_DEVICE_SOFTWARE)
+    print_note("no GPU: this driver computes on the CPU, slowly, with the results of a GPU");
   return EXIT_OK;
 }
 
