@@ -5,7 +5,12 @@
 #include "../shaders/exact.h"
 #include "../shaders/shared.h"
 
-enum { TOKENS = 32 }; /* tokens that share an unpacked granule */
+/* A matrix is multiplied in tiles of ROWS x TOKENS; from MANY tokens on, the tokens are the lanes of vectors. */
+enum { ROWS = 16, TOKENS = 16, MANY = 4 };
+
+static uint32_t min_u32(uint32_t a, uint32_t b) {
+  return a < b ? a : b;
+}
 
 /* ---- activations ---- */
 
@@ -101,53 +106,97 @@ static int dot16(const int8_t *a, const int8_t *b) {
   return sum;
 }
 
-static float add_granule(float acc, const quant_granule *g, bool has_minimum, cpu_q8 x, size_t block) {
-  const int8_t *q = x.q + block * ACT_BLOCK;
-  float s = (float)(dot16(g->q, q) * g->scale[0] + dot16(g->q + 16, q + 16) * g->scale[1]) * g->d;
-  if (has_minimum)
-    s = s + (float)((x.sums[2 * block] + x.sums[2 * block + 1]) * g->minimum) * g->m;
-  return acc + s * x.d[block];
+/* Granule k of the inputs of up to TOKENS tokens. */
+typedef struct input_granule {
+  const int8_t *q[TOKENS];
+  float d[TOKENS], sum[TOKENS];
+  float columns[QUANT_GRANULE][TOKENS]; /* q again, a token a lane; only where there are many */
+} input_granule;
+
+static void load_input(const cpu_product *p, uint32_t first, uint32_t n, uint32_t k, input_granule *x) {
+  uint32_t n_granules = p->w->n_cols / QUANT_GRANULE;
+  for (uint32_t t = 0; t < n; t++) {
+    size_t block = (size_t)(first + t) * n_granules + k;
+    x->q[t] = p->x.q + block * ACT_BLOCK;
+    x->d[t] = p->x.d[block];
+    x->sum[t] = (float)(p->x.sums[2 * block] + p->x.sums[2 * block + 1]);
+  }
+  for (uint32_t t = 0; n >= MANY && t < TOKENS; t++)
+    for (uint32_t j = 0; j < QUANT_GRANULE; j++)
+      x->columns[j][t] = t < n ? x->q[t][j] : 0;
 }
 
-/* Row `row` for tokens first .. first + n - 1, n <= TOKENS: chunk sums, added in order. */
-static void product_row(const cpu_product *p, uint32_t row, uint32_t first, uint32_t n, float total[TOKENS]) {
+/* dots[t] = scale . (weights . input t), an integer below 2^24, so that floats hold it exactly and in any order. */
+static void multiply_granule(const quant_granule *g, const input_granule *x, uint32_t n, float dots[TOKENS]) {
+  if (n < MANY) {
+    for (uint32_t t = 0; t < n; t++)
+      dots[t] = (float)(dot16(g->q, x->q[t]) * g->scale[0] + dot16(g->q + 16, x->q[t] + 16) * g->scale[1]);
+    return;
+  }
+  memset(dots, 0, TOKENS * sizeof *dots);
+  for (int j = 0; j < QUANT_GRANULE; j++) {
+    float w = (float)(g->q[j] * g->scale[j / 16]);
+    for (int t = 0; t < TOKENS; t++)
+      dots[t] += w * x->columns[j][t];
+  }
+}
+
+static void add_granule(const quant_granule *g, bool has_minimum, const input_granule *x, uint32_t n, float acc[TOKENS]) {
+  float dots[TOKENS];
+  multiply_granule(g, x, n, dots);
+  for (uint32_t t = 0; t < n; t++) {
+    float s = dots[t] * g->d;
+    if (has_minimum)
+      s = s + x->sum[t] * (float)g->minimum * g->m;
+    acc[t] = acc[t] + s * x->d[t];
+  }
+}
+
+/* total = rows . inputs for up to ROWS rows and TOKENS tokens: chunk sums, added in order. */
+static void product_tile(const cpu_product *p, uint32_t row, uint32_t n_rows, uint32_t first, uint32_t n, float total[ROWS][TOKENS]) {
   const cpu_matrix *w = p->w;
-  const uint8_t *data = w->blocks + (size_t)row * w->row_bytes;
   uint32_t unit = quant_info(w->type).block_weights / QUANT_GRANULE; /* chunks are cut at blocks */
-  uint32_t n_granules = w->n_cols / QUANT_GRANULE, units = n_granules / unit;
+  uint32_t units = w->n_cols / QUANT_GRANULE / unit;
   bool has_minimum = quant_has_minimum(w->type), first_chunk = true;
   for (uint32_t c = 0; c < N_CHUNKS; c++) {
     uint32_t begin = c * units / N_CHUNKS * unit, end = (c + 1) * units / N_CHUNKS * unit;
     if (begin == end)
       continue;
-    float acc[TOKENS] = {0};
+    float acc[ROWS][TOKENS] = {{0}};
     for (uint32_t k = begin; k < end; k++) {
-      quant_granule g;
-      quant_load_granule(w->type, data, k, &g);
-      for (uint32_t t = 0; t < n; t++)
-        acc[t] = add_granule(acc[t], &g, has_minimum, p->x, (size_t)(first + t) * n_granules + k);
+      input_granule x;
+      load_input(p, first, n, k, &x);
+      for (uint32_t r = 0; r < n_rows; r++) {
+        quant_granule g;
+        quant_load_granule(w->type, w->blocks + (size_t)(row + r) * w->row_bytes, k, &g);
+        add_granule(&g, has_minimum, &x, n, acc[r]);
+      }
     }
-    for (uint32_t t = 0; t < n; t++)
-      total[t] = first_chunk ? acc[t] : total[t] + acc[t];
+    for (uint32_t r = 0; r < n_rows; r++)
+      for (uint32_t t = 0; t < n; t++)
+        total[r][t] = first_chunk ? acc[r][t] : total[r][t] + acc[r][t];
     first_chunk = false;
   }
 }
 
+static void store_product(const cpu_product *p, uint32_t row, uint32_t token, float y) {
+  size_t at = (size_t)token * p->y_stride + row;
+  if (p->bias)
+    y = y + p->bias[row];
+  if (p->residual)
+    y = p->residual[at] + y;
+  p->y[at] = y;
+}
+
 void cpu_matmul(const cpu_product *p, uint32_t first_row, uint32_t end_row) {
-  for (uint32_t row = first_row; row < end_row; row++)
+  for (uint32_t row = first_row; row < end_row; row += ROWS)
     for (uint32_t first = 0; first < p->n_tokens; first += TOKENS) {
-      uint32_t n = p->n_tokens - first < TOKENS ? p->n_tokens - first : TOKENS;
-      float total[TOKENS];
-      product_row(p, row, first, n, total);
-      for (uint32_t t = 0; t < n; t++) {
-        size_t at = (size_t)(first + t) * p->y_stride + row;
-        float y = total[t];
-        if (p->bias)
-          y = y + p->bias[row];
-        if (p->residual)
-          y = p->residual[at] + y;
-        p->y[at] = y;
-      }
+      uint32_t n_rows = min_u32(end_row - row, ROWS), n = min_u32(p->n_tokens - first, TOKENS);
+      float total[ROWS][TOKENS];
+      product_tile(p, row, n_rows, first, n, total);
+      for (uint32_t r = 0; r < n_rows; r++)
+        for (uint32_t t = 0; t < n; t++)
+          store_product(p, row + r, first + t, total[r][t]);
     }
 }
 
@@ -163,30 +212,30 @@ static void rotate(const float *x, const float *rotation, uint32_t n, float *out
   }
 }
 
-static uint32_t min_u32(uint32_t a, uint32_t b) {
-  return a < b ? a : b;
-}
-
 static void store_query(const cpu_heads *h, const float *x, const float *rotation, size_t at, cpu_query q) {
   float head[256 + 32] = {0};
-  uint32_t padded = HEAD_WORDS(h->head_dim) * 4;
+  uint32_t blocks = HEAD_SCALES(h->head_dim);
   rotate(x, rotation, h->head_dim, head);
-  for (uint32_t b = 0; b < HEAD_SCALES(h->head_dim); b++) {
-    uint32_t begin = b * Q_BLOCK, n = min_u32(padded - begin, Q_BLOCK);
-    q.d[at * HEAD_SCALES(h->head_dim) + b] = round_to_int8(head + begin, n, max_abs(head + begin, n), q.q + at * padded + begin);
+  for (uint32_t b = 0; b < blocks; b++) {
+    const float *block = head + b * HEAD_BLOCK;
+    size_t out = at * blocks + b;
+    q.d[out] = round_to_int8(block, HEAD_BLOCK, max_abs(block, HEAD_BLOCK), q.q + out * HEAD_BLOCK);
   }
 }
 
 static void store_key_value(const cpu_heads *h, const float *k, const float *v, const float *rotation, size_t index,
                             cpu_cache cache) {
   float key[256 + 32] = {0}, value[256 + 32] = {0};
-  uint32_t padded = HEAD_WORDS(h->head_dim) * 4, blocks = padded / 32;
+  uint32_t blocks = HEAD_SCALES(h->head_dim), padded = blocks * HEAD_BLOCK;
   uint16_t *scales = cache.scales + index * SCALE_WORDS(h->head_dim) * 2;
   rotate(k, rotation, h->head_dim, key);
   memcpy(value, v, h->head_dim * sizeof *v);
   memset(scales, 0, SCALE_WORDS(h->head_dim) * 4);
-  for (uint32_t b = 0; b < blocks; b++)
-    scales[b] = (uint16_t)x_f32_to_f16(round_to_int8(key + b * 32, 32, max_abs(key + b * 32, 32), cache.k_q + index * padded + b * 32));
+  for (uint32_t b = 0; b < blocks; b++) {
+    const float *block = key + b * HEAD_BLOCK;
+    float d = round_to_int8(block, HEAD_BLOCK, max_abs(block, HEAD_BLOCK), cache.k_q + index * padded + b * HEAD_BLOCK);
+    scales[b] = (uint16_t)x_f32_to_f16(d);
+  }
   scales[blocks] = (uint16_t)x_f32_to_f16(round_to_int8(value, padded, max_abs(value, padded), cache.v_q + index * padded));
 }
 
@@ -201,15 +250,13 @@ void cpu_rope_store(const cpu_heads *h, const float *qkv, const float *rotation,
 
 /* q . k / sqrt(head_dim) */
 static float score(const cpu_heads *h, const int8_t *q, const float *q_d, cpu_cache cache, size_t index, float scale) {
-  uint32_t padded = HEAD_WORDS(h->head_dim) * 4;
-  const int8_t *k = cache.k_q + index * padded;
+  uint32_t blocks = HEAD_SCALES(h->head_dim);
+  const int8_t *k = cache.k_q + index * blocks * HEAD_BLOCK;
   const uint16_t *scales = cache.scales + index * SCALE_WORDS(h->head_dim) * 2;
   float total = 0;
-  for (uint32_t b = 0; b < HEAD_SCALES(h->head_dim); b++) {
-    float s = 0;
-    for (uint32_t i = b * Q_BLOCK; i < min_u32((b + 1) * Q_BLOCK, padded); i += 32)
-      s = s + (float)(dot16(q + i, k + i) + dot16(q + i + 16, k + i + 16)) * x_f16_to_f32(scales[i / 32]);
-    total = total + s * q_d[b];
+  for (uint32_t b = 0; b < blocks; b++, q += HEAD_BLOCK, k += HEAD_BLOCK) {
+    float d = x_f16_to_f32(scales[b]) * q_d[b];
+    total = total + (float)(dot16(q, k) + dot16(q + 16, k + 16)) * d;
   }
   return total * scale;
 }

@@ -44,21 +44,17 @@ float tree_sum(float mine) {
   return result;
 }
 
-// One sum from left to right: blocks of 32 within blocks of Q_BLOCK.
+// One sum from left to right.
 float score(uint query, uint index) {
-  uint words = HEAD_WORDS(p.head_dim), scale_words = SCALE_WORDS(p.head_dim);
+  uint blocks = HEAD_SCALES(p.head_dim), scale_words = SCALE_WORDS(p.head_dim);
   float total = 0.0;
-  for (uint b = 0u; b < HEAD_SCALES(p.head_dim); b++) {
-    float s = 0.0;
-    uint end = min((b + 1u) * (Q_BLOCK / 4u), words);
-    for (uint w = b * (Q_BLOCK / 4u); w < end; w += 8u) {
-      int dot = 0;
-      for (uint i = 0u; i < 8u; i++)
-        dot = dot4(Words(p.q).at[query * words + w + i], Words(p.k_q).at[index * words + w + i], dot);
-      float d = x_f16_to_f32(half_bits(p.scales, index * scale_words * 2u + w / 8u));
-      s = s + float(dot) * d;
-    }
-    total = total + s * Floats(p.q_d).at[query * HEAD_SCALES(p.head_dim) + b];
+  for (uint b = 0u; b < blocks; b++) {
+    uint q_at = (query * blocks + b) * (HEAD_BLOCK / 4u), k_at = (index * blocks + b) * (HEAD_BLOCK / 4u);
+    int dot = 0;
+    for (uint i = 0u; i < HEAD_BLOCK / 4u; i++)
+      dot = dot4(Words(p.q).at[q_at + i], Words(p.k_q).at[k_at + i], dot);
+    float d = x_f16_to_f32(half_bits(p.scales, index * scale_words * 2u + b)) * Floats(p.q_d).at[query * blocks + b];
+    total = total + float(dot) * d;
   }
   return total * p.scale;
 }
@@ -77,7 +73,7 @@ Part block_part(uint query, uint head, uint block, uint n_visible) {
   part.m = tree_max(visible ? s : x_from_bits(0xFF7FFFFFu)); // the lowest finite number
   float e = visible ? x_exp(s - part.m) : 0.0;
   part.l = tree_sum(e);
-  float d_v = visible ? x_f16_to_f32(half_bits(p.scales, (base + lane) * SCALE_WORDS(p.head_dim) * 2u + words / 8u)) : 0.0;
+  float d_v = visible ? x_f16_to_f32(half_bits(p.scales, (base + lane) * SCALE_WORDS(p.head_dim) * 2u + HEAD_SCALES(p.head_dim))) : 0.0;
   float weighted = e * d_v;
   float a = tree_max(weighted);
   bool zero = !(a >= X_TINY);

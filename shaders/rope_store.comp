@@ -74,22 +74,22 @@ float step_of(float amax) {
 void store_query(uint head) {
   uint lane = gl_LocalInvocationIndex, at = gl_WorkGroupID.y * p.n_heads + head;
   vec4 v = rotate(load_head(head));
-  float amax = group_max(max_abs(v), Q_BLOCK / 4u);
+  float amax = group_max(max_abs(v), HEAD_BLOCK / 4u);
   if (lane < HEAD_WORDS(p.head_dim))
     WordsOut(p.q).at[at * HEAD_WORDS(p.head_dim) + lane] = rounded(v, amax);
-  if (lane % (Q_BLOCK / 4u) == 0u && lane / (Q_BLOCK / 4u) < HEAD_SCALES(p.head_dim))
-    FloatsOut(p.q_d).at[at * HEAD_SCALES(p.head_dim) + lane / (Q_BLOCK / 4u)] = step_of(amax);
+  if (lane % (HEAD_BLOCK / 4u) == 0u && lane < HEAD_WORDS(p.head_dim))
+    FloatsOut(p.q_d).at[at * HEAD_SCALES(p.head_dim) + lane / (HEAD_BLOCK / 4u)] = step_of(amax);
 }
 
 // All scales of a key/value head, as f16 pairs. lane_max holds the maxima of k's lanes.
 void store_scales(uint index, float v_max) {
-  uint lane = gl_LocalInvocationIndex, words = SCALE_WORDS(p.head_dim), blocks = HEAD_WORDS(p.head_dim) / 8u;
+  uint lane = gl_LocalInvocationIndex, words = SCALE_WORDS(p.head_dim), blocks = HEAD_SCALES(p.head_dim);
   if (lane >= words)
     return;
   uint word = 0u;
   for (uint h = 0u; h < 2u; h++) {
     uint i = 2u * lane + h;
-    float amax = i < blocks ? lane_max[i * 8u] : i == blocks ? v_max : 0.0;
+    float amax = i < blocks ? lane_max[i * (HEAD_BLOCK / 4u)] : i == blocks ? v_max : 0.0;
     word |= x_f32_to_f16(step_of(amax)) << (16u * h);
   }
   WordsOut(p.scales).at[index * words + lane] = word;
@@ -101,7 +101,7 @@ void store_key_value(uint head) {
   vec4 v = load_head(p.n_heads + p.n_kv_heads + head);
   float v_max = group_max(max_abs(v), 64u);
   vec4 k = rotate(load_head(p.n_heads + head));
-  float k_max = group_max(max_abs(k), 8u);
+  float k_max = group_max(max_abs(k), HEAD_BLOCK / 4u);
   if (lane < HEAD_WORDS(p.head_dim)) {
     WordsOut(p.k_q).at[index * HEAD_WORDS(p.head_dim) + lane] = rounded(k, k_max);
     WordsOut(p.v_q).at[index * HEAD_WORDS(p.head_dim) + lane] = rounded(v, v_max);

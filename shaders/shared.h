@@ -5,10 +5,10 @@
  *   f32 rows                (n) floats
  *   q8 rows of n values     n / 4 words of four int8, first in the low byte; n / 32 floats d, one per ACT_BLOCK;
  *                           n / 32 words of sums: int16 of the first 16 values, and of the second in the high half
- *   q, per head             HEAD_WORDS words of int8 and HEAD_SCALES floats, one per Q_BLOCK values
+ *   q, per head             HEAD_WORDS words of int8 and HEAD_SCALES floats, one per HEAD_BLOCK values
  * KV cache of a layer: index (kv head * n_ctx + position)
  *   k_q, v_q                HEAD_WORDS words of int8
- *   scales                  SCALE_WORDS words of f16 pairs: HEAD_WORDS / 8 scales of k, one per 32 values, then one of v
+ *   scales                  SCALE_WORDS words of f16 pairs: HEAD_SCALES scales of k, one per HEAD_BLOCK values, then one of v
  * where for head_dim values HEAD_WORDS = 8 * ceil(head_dim / 32): heads are padded with zeros to a multiple of 32.
  */
 #ifndef HN_SHARED_H
@@ -26,15 +26,15 @@ typedef unsigned int uint;
 #define TILE_ROWS 16   /* rows of a weight tile */
 #define N_CHUNKS 8     /* parts of a row that are summed apart */
 #define KV_BLOCK 64    /* cache positions whose softmax is one unit */
-#define Q_BLOCK 128    /* at most so many values of q share a scale */
+#define HEAD_BLOCK 32  /* values of a head of q or k that share a scale */
 #define NORM_LANES 256 /* lanes of the square sum */
 #define MATMAT_TOKENS 32 /* tokens of a matrix-matrix workgroup */
 #define P_MAX 2047.0f                     /* the largest attention weight, an integer of 11 bits */
 #define P_STEP 4.88519785051291646e-4f    /* 1 / 2047 */
 
-#define HEAD_WORDS(head_dim) (((head_dim) + 31) / 32 * 8)
-#define HEAD_SCALES(head_dim) (((head_dim) + Q_BLOCK - 1) / Q_BLOCK)
-#define SCALE_WORDS(head_dim) (HEAD_WORDS(head_dim) / 16 + 1) /* HEAD_WORDS / 8 + 1 halves, rounded up */
+#define HEAD_SCALES(head_dim) (((head_dim) + HEAD_BLOCK - 1) / HEAD_BLOCK)
+#define HEAD_WORDS(head_dim) (HEAD_SCALES(head_dim) * (HEAD_BLOCK / 4))
+#define SCALE_WORDS(head_dim) (HEAD_SCALES(head_dim) / 2 + 1) /* HEAD_SCALES + 1 halves, rounded up */
 
 /* x[token] = row ids[token] of the table */
 struct push_embed {
