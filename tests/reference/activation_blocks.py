@@ -3,15 +3,15 @@
 
 An independent forward pass of the llama architecture in numpy. "Truth" is the dequantized weights in float64.
 Against it runs the arithmetic of hornito, simulated: every matrix input rounded to int8 in blocks of B along K, and
-(unless --no-attn) the int8 attention: q int8 per 64, K int8 with an f16 scale per 32, V int8 with one f16 scale per
+(unless --no-attn) the int8 attention: q int8 per 32, K int8 with an f16 scale per 32, V int8 with one f16 scale per
 position and head, weights of 11 bits per 64 positions. Products are summed in float32, so this shows what rounding
 loses, not the order of additions; bit-exact comparisons belong to the C reference.
 
   pip install numpy gguf
   activation_blocks.py MODEL.gguf TEXT                       the table
   activation_blocks.py MODEL.gguf TEXT --save PREFIX         also PREFIX_truth.bin and PREFIX_tokens.txt (see README.md)
-  activation_blocks.py MODEL.gguf TEXT --peer A.kld ...      also measures logits that llama-perplexity saved
-                                                             (--kl-divergence-base A.kld) against the same truth
+  activation_blocks.py MODEL.gguf TEXT --logits A.f32 ...    also measures logits that a program computed for the first
+                                                             tokens of the text
   activation_blocks.py MODEL.gguf TEXT --write-f32 OUT.gguf  the model with every tensor dequantized, nothing else
 """
 import argparse
@@ -24,7 +24,7 @@ import gguf
 import numpy as np
 
 CTX = 512  # length of a window
-HALF = CTX // 2  # llama-perplexity scores positions CTX/2 .. CTX-2 of a window; so do the tables here
+HALF = CTX // 2  # perplexity is often measured over positions CTX/2 .. CTX-2 of a window
 POSITIONS, TOP, SAMPLES = 500, 192, 64  # of the file that --save writes
 
 
@@ -114,7 +114,7 @@ def attention_exact(q, k, v, scale):
 def attention_rounded(q, k, v, scale):
     """Blocks of 64 positions, 11-bit weights, merged from left to right. Arguments [heads, T, d]."""
     t = q.shape[1]
-    q, k = rounded(q, min(128, q.shape[-1])), rounded(k, 32, f16=True)
+    q, k = rounded(q, 32), rounded(k, 32, f16=True)
     vi, vd = int8_blocks(v, v.shape[-1])
     vd = vd[..., 0].astype(np.float16).astype(v.dtype)
     out = np.zeros_like(q)
@@ -194,16 +194,9 @@ class Tally:
 HEADER = f"{'':30s} {'mean KL':>9s} {'+-':>8s} {'median':>9s} {'99 %':>8s} {'top-1 %':>7s} {'ppl':>9s}"
 
 
-def read_kld(path):
-    """What llama-perplexity --kl-divergence-base wrote: tokens and log-probabilities of each window's second half."""
-    with open(path, "rb") as f:
-        assert f.read(8) == b"_logits_"
-        n_ctx, n_vocab, n_chunk = struct.unpack("<3i", f.read(12))
-        tokens = np.fromfile(f, np.int32, n_ctx * n_chunk).reshape(n_chunk, n_ctx)
-        rows, width = n_ctx - 1 - n_ctx // 2, 2 * ((n_vocab + 1) // 2) + 8 // 2
-        raw = np.fromfile(f, np.uint16, n_chunk * rows * width).reshape(n_chunk, rows, width)
-    scale_min = np.ascontiguousarray(raw[:, :, :4]).view(np.float32)
-    return n_ctx, tokens, (lambda c: scale_min[c, :, 1:2] + scale_min[c, :, :1] * raw[c, :, 4:4 + n_vocab])
+def read_logits(path, n_vocab):
+    """Rows of f32 of the first tokens, as `hornito eval --logits` and peer_logits.c write them."""
+    return np.fromfile(path, "<f4").reshape(-1, n_vocab)
 
 
 # ---------------------------------------------------------------- files
@@ -268,7 +261,7 @@ def main():
     a.add_argument("--blocks", default="32,64,128,256")
     a.add_argument("--no-attn", action="store_true", help="leave out the rows with int8 attention")
     a.add_argument("--save", metavar="PREFIX")
-    a.add_argument("--peer", nargs="*", default=[], metavar="FILE")
+    a.add_argument("--logits", nargs="*", default=[], metavar="FILE")
     a.add_argument("--write-f32", metavar="OUT")
     a = a.parse_args()
     if a.write_f32:
@@ -285,7 +278,7 @@ def main():
         cases += [(b, False)] + ([] if a.no_attn else [(b, True)])
     name = lambda c: f"{'int8 per ' + str(c[0]) if c[0] else 'f32 activations'}{', int8 attention' if c[1] else ''}"
     tallies = {c: Tally() for c in cases}
-    peers = [(p, *read_kld(p), Tally()) for p in a.peer]
+    peers = [(p, read_logits(p, len(m.w["token_embd.weight"]))[:POSITIONS], Tally()) for p in a.logits]
     truth_tally, notes = Tally(), []
     for wi, win in enumerate(windows):
         logits = forward(m, win, dtype=np.float64)
@@ -302,11 +295,8 @@ def main():
                 notes.append(f"{name(c):30s} {exact:9.6f} {coarse:9.6f} {coarse + rest:9.6f}")
             del sim
             print(f"{time.time() - start:6.0f} s  window {wi}  {name(c)}", file=sys.stderr)
-        for p, n_ctx, toks, row, tally in peers:  # windows of another length: only the first one has the same context
-            if wi < len(toks) and (n_ctx == CTX or wi == 0):
-                assert (toks[wi] == win[:n_ctx]).all()
-                s = slice(n_ctx // 2, n_ctx - 1)
-                tally.add(truth[s], row(wi), win[n_ctx // 2 + 1:n_ctx])
+        for _, rows, tally in peers if wi == 0 else []:
+            tally.add(truth[:len(rows)], log_softmax(rows), win[1:len(rows) + 1])
         del truth, logits
 
     position = np.tile(np.arange(CTX - 1), n)
@@ -317,9 +307,9 @@ def main():
         for c in cases:
             print(f"{name(c):30s} {tallies[c].row(pick)}")
     if peers:
-        print(f"\nsaved by llama-perplexity, against the same truth\n{HEADER}")
-    for p, n_ctx, toks, row, tally in peers:
-        print(f"{p.split('/')[-1]:30s} {tally.row()}   {sum(map(len, tally.kl))} positions")
+        print(f"\nlogits from files, against the same truth\n{HEADER}")
+    for p, rows, tally in peers:
+        print(f"{p.split('/')[-1]:30s} {tally.row()}   {len(rows)} positions")
     if notes:
         print(f"\nmean KL from the saved file\n{'':30s} {'exact':>9s} {'bound':>9s} {'estimate':>9s}", *notes, sep="\n")
 
