@@ -66,21 +66,18 @@ static hn_status evaluate(hn_session *s, const int32_t *ids, rows *r, hn_error *
 }
 
 /* Rows of all tokens, the last row again, its argmax: malloc'ed. NULL where something fails, which is printed. */
-static float *logits_of(hn_context *ctx, const char *path, const char *device, uint32_t n_batch, const int32_t *ids, uint32_t n_vocab) {
+static float *logits_of(hn_model *model, uint32_t n_batch, const int32_t *ids, uint32_t n_vocab) {
   hn_error err = {0};
-  hn_model *model = NULL;
   hn_session *session = NULL;
   rows r = {calloc((N_TOKENS + 1) * n_vocab + 1, sizeof(float)), n_vocab};
-  hn_status status = hn_model_load(ctx, path, &(hn_model_params){.device = device}, &model, &err);
-  if (!status)
-    status = hn_session_create(model, &(hn_session_params){.n_ctx = N_TOKENS, .n_batch = n_batch, .n_threads = 2}, &session, &err);
+  hn_status status =
+      hn_session_create(model, &(hn_session_params){.n_ctx = N_TOKENS, .n_batch = n_batch, .n_threads = 2}, &session, &err);
   if (!status)
     status = evaluate(session, ids, &r, &err);
   hn_session_destroy(&session);
-  hn_model_destroy(&model);
   if (!status && r.out)
     return r.out;
-  printf("%s: %s\n", device, err.message);
+  puts(err.message);
   free(r.out);
   return NULL;
 }
@@ -95,33 +92,58 @@ static bool is_finite_and_varied(const float *x, size_t n) {
   return varied;
 }
 
-/* Compares device 0 with the CPU; prints the first difference. */
-static bool same_bits(hn_context *ctx, const random_model *m, uint64_t seed) {
-  static const uint32_t batches[] = {1, 7, 0};
-  char path[64];
+typedef struct comparison {
+  uint32_t n_vocab;
   int32_t ids[N_TOKENS];
-  uint64_t state = seed * 2 + 1;
-  for (int i = 0; i < N_TOKENS; i++)
-    ids[i] = (int32_t)(random_bits(&state) % m->n_vocab);
-  random_model_save(m, seed, path);
-  size_t n = (size_t)(N_TOKENS + 1) * m->n_vocab + 1;
-  float *want = logits_of(ctx, path, "cpu", 0, ids, m->n_vocab);
-  bool same = want && is_finite_and_varied(want, n - 1);
-  if (want && !same)
-    puts("the logits are not finite, or all the same");
-  for (size_t b = 0; b < 2 * sizeof batches / sizeof *batches && same; b++) {
-    const char *device = b % 2 ? "cpu" : "0";
-    float *got = logits_of(ctx, path, device, batches[b / 2], ids, m->n_vocab);
-    same = got && memcmp(got, want, n * sizeof *got) == 0;
-    for (size_t i = 0; got && !same && i < n; i++)
-      if (memcmp(got + i, want + i, sizeof *got) != 0) {
-        printf("device %s, batches of %u: token %zu, logit %zu is %a, not %a\n", device, (unsigned)batches[b / 2], i / m->n_vocab,
-               i % m->n_vocab, (double)got[i], (double)want[i]);
-        break;
-      }
+  float *want; /* NULL until the first logits are there */
+} comparison;
+
+static bool equals(comparison *c, const float *got, const char *device, uint32_t n_batch) {
+  size_t n = (size_t)(N_TOKENS + 1) * c->n_vocab + 1;
+  for (size_t i = 0; i < n; i++)
+    if (memcmp(got + i, c->want + i, sizeof *got) != 0) {
+      printf("device %s, batches of %u: token %zu, logit %zu is %a, not %a\n", device, (unsigned)n_batch, i / c->n_vocab,
+             i % c->n_vocab, (double)got[i], (double)c->want[i]);
+      return false;
+    }
+  return true;
+}
+
+/* Evaluates on a device in batches of several sizes; the first result is what the others are compared with. */
+static bool compare_on(hn_context *ctx, const char *path, const char *device, comparison *c) {
+  static const uint32_t batches[] = {0, 1, 7};
+  hn_error err = {0};
+  hn_model *model = NULL;
+  if (hn_model_load(ctx, path, &(hn_model_params){.device = device}, &model, &err)) {
+    printf("%s: %s\n", device, err.message);
+    return false;
+  }
+  bool same = true;
+  for (size_t b = 0; b < sizeof batches / sizeof *batches && same; b++) {
+    float *got = logits_of(model, batches[b], c->ids, c->n_vocab);
+    if (got && !c->want) {
+      same = is_finite_and_varied(got, (size_t)(N_TOKENS + 1) * c->n_vocab);
+      c->want = got;
+      if (!same)
+        puts("the logits are not finite, or all the same");
+      continue;
+    }
+    same = got && equals(c, got, device, batches[b]);
     free(got);
   }
-  free(want);
+  hn_model_destroy(&model);
+  return same;
+}
+
+static bool same_bits(hn_context *ctx, const random_model *m, uint64_t seed) {
+  char path[64];
+  comparison c = {.n_vocab = m->n_vocab};
+  uint64_t state = seed * 2 + 1;
+  for (int i = 0; i < N_TOKENS; i++)
+    c.ids[i] = (int32_t)(random_bits(&state) % m->n_vocab);
+  random_model_save(m, seed, path);
+  bool same = compare_on(ctx, path, "cpu", &c) && compare_on(ctx, path, "0", &c);
+  free(c.want);
   unlink(path);
   return same;
 }
