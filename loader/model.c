@@ -268,6 +268,15 @@ static hn_status check_rope_freqs(const gguf_file *file, const gguf_tensor *t, h
   return HN_OK;
 }
 
+/* A layer beyond the count means that the count is damaged. */
+static hn_status check_layer_count(const gguf_file *file, uint32_t n_layers, hn_error *err) {
+  char name[64];
+  snprintf(name, sizeof name, "blk.%" PRIu32 ".attn_norm.weight", n_layers);
+  if (gguf_find_tensor(file, name))
+    return hn_fail(err, HN_ERROR_FORMAT, "%s: llama.block_count is %" PRIu32 ", but there is a tensor '%s'", file->path, n_layers, name);
+  return HN_OK;
+}
+
 hn_status model_read(const gguf_file *file, uint32_t n_vocab, model_header *out, hn_error *err) {
   *out = (model_header){0};
   model_config *c = &out->config;
@@ -286,6 +295,8 @@ hn_status model_read(const gguf_file *file, uint32_t n_vocab, model_header *out,
   for (uint32_t i = 0; i < c->n_layers && !f.status; i++)
     find_layer(&f, c, i, &t->layers[i]);
   status = f.status ? f.status : check_rope_freqs(file, t->rope_freqs, err);
+  if (!status)
+    status = check_layer_count(file, c->n_layers, err);
   if (status) {
     model_finish(out);
     return status;

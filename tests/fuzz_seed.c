@@ -1,0 +1,44 @@
+/* fuzz_seed FOLDER: writes the files that the fuzzers start from. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "random_model.h"
+#include "tokenizer_tiny.h"
+
+static void save(const char *folder, const char *name, int mode, const void *data, size_t size) {
+  char path[1024];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  FILE *file = fopen(path, "wb");
+  bool ok = file != NULL;
+  if (ok && mode >= 0) /* of fuzz_tokenizer: see there */
+    ok = fwrite((uint8_t[]){(uint8_t)mode, (uint8_t)size, (uint8_t)(size >> 8)}, 1, mode < 4 ? 1 : 3, file) > 0;
+  ok = ok && fwrite(data, 1, size, file) == size;
+  if (!ok || fclose(file)) {
+    fprintf(stderr, "fuzz_seed: %s cannot be written\n", path);
+    exit(1);
+  }
+}
+
+int main(int argc, char **argv) {
+  static const random_model model = {.type = QUANT_Q4_0, .n_embd = 32, .n_ff = 32, .n_layers = 1, .n_heads = 4, .n_kv_heads = 2,
+                                     .head_dim = 8, .n_vocab = 300, .tied = true, .rope_scaling = "llama3"};
+  static tiny_gguf image;
+  size_t size;
+  if (argc != 2)
+    return 2;
+  uint8_t *data = random_model_write(&model, 3, &size);
+  save(argv[1], "gguf_model", -1, data, size);
+  free(data);
+  tiny_bpe(&image, "llama-bpe");
+  save(argv[1], "gguf_bpe", -1, image.data, image.n);
+  save(argv[1], "tokenizer_bpe", 4, image.data, image.n);
+  tiny_spm(&image, -1.0f);
+  save(argv[1], "gguf_spm", -1, image.data, image.n);
+  save(argv[1], "tokenizer_spm", 4, image.data, image.n);
+  for (int mode = 0; mode < 4; mode++) {
+    char name[32];
+    snprintf(name, sizeof name, "tokenizer_text%d", mode);
+    save(argv[1], name, mode, "hello  w\xC3\xA9<|im_end|> 123\n", 24);
+  }
+  return 0;
+}
