@@ -37,7 +37,7 @@
 extern "C" {
 #endif
 
-#if defined(HORNITO_SHARED) && defined(__GNUC__)
+#ifdef __GNUC__
 #define HN_API __attribute__((visibility("default")))
 #else
 #define HN_API
