@@ -104,6 +104,23 @@ static void choose_best(gpu_instance *self) {
     best->best = true;
 }
 
+#define NODE_ADVICE "may not be opened by this user (add the user to the group that owns it, often render)"
+
+/* The name of a GPU's node that exists and may not be opened, or "": its driver does not list the GPU then. */
+static void find_closed_node(char *out, size_t size) {
+  DIR *dir = opendir("/dev/dri");
+  out[0] = 0;
+  if (!dir)
+    return;
+  for (struct dirent *entry = readdir(dir); entry && !out[0]; entry = readdir(dir)) {
+    char path[300];
+    snprintf(path, sizeof path, "/dev/dri/%s", entry->d_name);
+    if (strncmp(entry->d_name, "renderD", 7) == 0 && access(path, R_OK | W_OK) != 0)
+      snprintf(out, size, "%s", path);
+  }
+  closedir(dir);
+}
+
 static hn_status list_devices(gpu_instance *self, hn_error *err) {
   uint32_t n = 0;
   if (!self->instance || vkEnumeratePhysicalDevices(self->instance, &n, NULL) || n == 0)
@@ -121,6 +138,17 @@ static hn_status list_devices(gpu_instance *self, hn_error *err) {
   return HN_OK;
 }
 
+/* Where no GPU can be used, a closed one may be why, although software serves. */
+static void warn_of_closed_node(const gpu_instance *self) {
+  char node[300];
+  for (uint32_t i = 0; i < self->n_devices; i++)
+    if (self->infos[i].usable && self->infos[i].type != HN_DEVICE_SOFTWARE)
+      return;
+  find_closed_node(node, sizeof node);
+  if (node[0])
+    hn_log(&self->logger, HN_LOG_WARNING, "the GPU %s " NODE_ADVICE, node);
+}
+
 hn_status gpu_instance_create(const hn_logger *logger, bool validation, gpu_instance **out, hn_error *err) {
   *out = NULL;
   gpu_instance *self = calloc(1, sizeof *self);
@@ -129,6 +157,8 @@ hn_status gpu_instance_create(const hn_logger *logger, bool validation, gpu_inst
   self->logger = *logger;
   create_instance(self, validation);
   hn_status status = list_devices(self, err);
+  if (!status)
+    warn_of_closed_node(self);
   if (status)
     gpu_instance_destroy(&self);
   *out = self;
@@ -151,21 +181,6 @@ void gpu_instance_destroy(gpu_instance **instance) {
 
 /* ---- gpu_instance_find ---- */
 
-/* The name of a GPU's node that exists and may not be opened, or "". */
-static void find_closed_node(char *out, size_t size) {
-  DIR *dir = opendir("/dev/dri");
-  out[0] = 0;
-  if (!dir)
-    return;
-  for (struct dirent *entry = readdir(dir); entry && !out[0]; entry = readdir(dir)) {
-    char path[300];
-    snprintf(path, sizeof path, "/dev/dri/%s", entry->d_name);
-    if (strncmp(entry->d_name, "renderD", 7) == 0 && access(path, R_OK | W_OK) != 0)
-      snprintf(out, size, "%s", path);
-  }
-  closedir(dir);
-}
-
 static hn_status no_device(const gpu_instance *self, const char *device, hn_error *err) {
   char text[400], node[300];
   size_t n = 0;
@@ -178,8 +193,7 @@ static hn_status no_device(const gpu_instance *self, const char *device, hn_erro
   find_closed_node(node, sizeof node);
   if (node[0])
     return hn_fail(err, HN_ERROR_NO_DEVICE,
-                   "no usable Vulkan device%s%s: %s may not be opened by this user (add the user to the group that owns "
-                   "it, often render); devices: %s",
+                   "no usable Vulkan device%s%s: %s " NODE_ADVICE "; devices: %s",
                    device ? " matches " : "", device ? device : "", node, text[0] ? text : "none");
   return hn_fail(err, HN_ERROR_NO_DEVICE, "no usable Vulkan device%s%s; devices: %s", device ? " matches " : "",
                  device ? device : "", text[0] ? text : "none (install your GPU's Vulkan driver, or use the device cpu)");

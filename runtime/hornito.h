@@ -274,7 +274,7 @@ typedef struct hn_session hn_session;
 typedef enum hn_kv_type { HN_KV_Q8_0 = 0 } hn_kv_type;
 
 typedef struct hn_session_params {
-  uint32_t n_ctx;     /* tokens the session can hold; 0: the model's training context, at most 4096 */
+  uint32_t n_ctx;     /* tokens the session can hold, at most the model's training context; 0: that, at most 4096 */
   uint32_t n_batch;   /* tokens evaluated at once; 0: 512 (at most 512). Never changes a result. */
   hn_kv_type kv_type; /* type of the KV cache */
   uint32_t n_threads; /* device "cpu" alone; 0: one per processor (at most 64) */

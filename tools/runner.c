@@ -161,9 +161,6 @@ int runner_load(runner *r) {
 int runner_open_session(runner *r, uint32_t n_ctx) {
   const hn_session_params params = {.n_ctx = n_ctx, .kv_type = HN_KV_Q8_0, .n_threads = r->opt->n_threads};
   hn_error err = {0};
-  if (n_ctx > r->info.n_ctx_train && r->info.n_ctx_train > 0)
-    print_note("hornito: warning: the model was trained with a context of %u tokens; beyond it answers degrade",
-               (unsigned)r->info.n_ctx_train);
   if (hn_session_create(r->model, &params, &r->session, &err) != HN_OK)
     return print_failure(&err);
   atomic_store(&interrupt_session, r->session);
