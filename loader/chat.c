@@ -268,13 +268,14 @@ static void llama3_header(chat_pieces *out, const char *role) {
   chat_text(out, "\n\n");
 }
 
-/* "05 Jan 2025", as the template's strftime_now("%d %b %Y") gives in the C locale. */
+/* "05 Jan 2025", as the template's strftime_now("%d %b %Y") gives in the C locale, in UTC: the local time would depend on the
+ * environment. */
 static bool add_today(chat_pieces *out) {
   static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   time_t now = time(NULL);
   struct tm date;
-  if (localtime_r(&now, &date) == NULL)
+  if (gmtime_r(&now, &date) == NULL)
     return false;
   int year = date.tm_year + 1900, day = date.tm_mday;
   char text[12] = {(char)('0' + day / 10 % 10), (char)('0' + day % 10), ' '};

@@ -10,7 +10,7 @@
 /* Bounds of what the kernels and 32-bit indices carry; real models stay far below. */
 #define MAX_LAYERS 1024u
 #define MAX_WIDTH (1u << 17) /* n_embd, n_ff, n_heads * head_dim */
-#define MAX_VOCAB (1u << 21)
+#define MAX_VOCAB (65535u * 16) /* every device takes 65535 workgroups, of 16 rows each */
 #define MIN_HEAD_DIM 8u
 #define MAX_HEAD_DIM 256u /* a workgroup of 64 lanes holds 4 dimensions per lane */
 #define MAX_CTX (1u << 24)
@@ -71,8 +71,11 @@ static hn_status read_optional_float(const gguf_file *file, const char *key, flo
 
 static hn_status read_rope_type(const gguf_file *file, model_rope *rope, hn_error *err) {
   gguf_str type;
-  if (!gguf_string(model_find(file, "rope.scaling.type"), &type))
-    return HN_OK; /* older files: a factor alone means linear */
+  if (!gguf_string(model_find(file, "rope.scaling.type"), &type)) {
+    if (model_find(file, "rope.scaling.factor")) /* a factor alone means linear */
+      rope->scaling = ROPE_LINEAR;
+    return HN_OK;
+  }
   static const struct {
     const char *name;
     rope_scaling_type type;
@@ -121,7 +124,7 @@ static hn_status read_rope(const gguf_file *file, model_config *c, hn_error *err
   return HN_OK;
 }
 
-static hn_status check_architecture(const gguf_file *file, hn_error *err) {
+hn_status model_check_architecture(const gguf_file *file, hn_error *err) {
   gguf_str arch;
   if (!gguf_string(gguf_find(file, "general.architecture"), &arch))
     return hn_fail(err, HN_ERROR_FORMAT, "%s: the metadata has no general.architecture", file->path);
@@ -138,7 +141,7 @@ static hn_status check_architecture(const gguf_file *file, hn_error *err) {
 static hn_status read_config(const gguf_file *file, uint32_t n_vocab, model_config *c, hn_error *err) {
   c->n_vocab = n_vocab;
   c->norm_eps = 1e-5f;
-  hn_status status = check_architecture(file, err);
+  hn_status status = model_check_architecture(file, err);
   if (!status)
     status = read_size(file, "context_length", 1, MAX_CTX, &c->n_ctx_train, err);
   if (!status)

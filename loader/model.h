@@ -61,6 +61,9 @@ typedef struct model_header {
   model_tensors tensors;
 } model_header;
 
+/* Errors: UNSUPPORTED (the message lists what is supported), FORMAT (the file names none). */
+hn_status model_check_architecture(const gguf_file *file, hn_error *err);
+
 /* Errors: UNSUPPORTED (architecture, sizes beyond the kernels), FORMAT (missing or contradictory), OUT_OF_MEMORY. */
 hn_status model_read(const gguf_file *file, uint32_t n_vocab, model_header *out, hn_error *err);
 

@@ -44,25 +44,46 @@ static uint32_t lower_bound(const special_list *list, uint32_t low, uint32_t hig
   return low;
 }
 
-static bool allowed(const special_token *token, bool parse, const uint8_t *marker) {
-  if (token->always)
-    return true;
-  return marker == NULL ? parse : memchr(marker, 0, token->length) == NULL;
+typedef struct search { /* see special_find */
+  const special_list *list;
+  const char *text;
+  size_t length;
+  bool parse;
+  const uint8_t *marker;
+} search;
+
+static bool is_marked(const search *s, const special_token *token, size_t at) {
+  return memchr(s->marker + at, 0, token->length) == NULL;
 }
 
-/* The longest token that begins at text; NULL: none. */
-static const special_token *longest(const special_list *list, const char *text, size_t left, bool parse,
-                                    const uint8_t *marker) {
+/* Whether the text has the token among its markers, anywhere. */
+static bool is_marker(const search *s, const special_token *token) {
+  for (size_t at = 0; at + token->length <= s->length; at++)
+    if (s->marker[at] && memcmp(s->text + at, token->text, token->length) == 0 && is_marked(s, token, at))
+      return true;
+  return false;
+}
+
+static bool allowed(const search *s, const special_token *token, size_t at) {
+  if (s->marker == NULL)
+    return s->parse || token->always;
+  return is_marked(s, token, at) || (token->always && !is_marker(s, token));
+}
+
+/* The longest token that begins at `at`; NULL: none. */
+static const special_token *longest(const search *s, size_t at) {
+  const special_list *list = s->list;
+  const char *text = s->text + at;
   const special_token *best = NULL;
   unsigned byte = (uint8_t)text[0];
   uint32_t low = list->first[byte], high = list->first[byte + 1];
   for (size_t depth = 1; low < high; depth++) {
     const special_token *token = &list->tokens[low];
-    if (token->length == depth && allowed(token, parse, marker))
+    if (token->length == depth && allowed(s, token, at))
       best = token;
     while (low < high && list->tokens[low].length == depth) /* the same text twice: the first counts */
       low++;
-    if (low == high || depth == left)
+    if (low == high || depth == s->length - at)
       break;
     byte = (uint8_t)text[depth];
     low = lower_bound(list, low, high, depth, byte);
@@ -73,13 +94,14 @@ static const special_token *longest(const special_list *list, const char *text, 
 
 bool special_find(const special_list *list, const char *text, size_t length, size_t from, bool parse,
                   const uint8_t *marker, special_match *match) {
+  const search s = {list, text, length, parse, marker};
   if (list->n == 0)
     return false;
   for (size_t at = from; at < length; at++) {
     unsigned byte = (uint8_t)text[at];
     if (list->first[byte] == list->first[byte + 1])
       continue;
-    const special_token *token = longest(list, text + at, length - at, parse, marker == NULL ? NULL : marker + at);
+    const special_token *token = longest(&s, at);
     if (token != NULL) {
       *match = (special_match){at, token->length, token->id};
       return true;

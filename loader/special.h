@@ -29,9 +29,9 @@ typedef struct special_match {
 } special_match;
 
 /*
- * The next special token at or behind from; false: none. Where marker is not NULL, it has a byte for each of text's,
- * and tokens other than user-defined ones are found only where all of theirs are nonzero; else parse says whether they
- * are.
+ * The next special token at or behind from; false: none. Where marker is NULL, parse says whether tokens other than
+ * user-defined ones are found. Else it has a byte for each of text's, and a token is found where all of its bytes are
+ * marked; elsewhere only a user-defined one is, and not one that is marked anywhere in the text.
  */
 bool special_find(const special_list *list, const char *text, size_t length, size_t from, bool parse,
                   const uint8_t *marker, special_match *match);

@@ -200,7 +200,8 @@ hn_status vocabulary_specials(const vocabulary *v, special_list *out, hn_error *
   for (uint32_t i = 0; i < v->written.n; i++) {
     size_t length;
     const char *text = token_text(&v->written, (int32_t)i, &length);
-    if (vocabulary_is_marked(v->types[i]) && length > 0 && length <= MAX_SPECIAL_LENGTH)
+    /* half a character would cut the text where the rest of the tokenizer must not see it cut */
+    if (vocabulary_is_marked(v->types[i]) && length > 0 && length <= MAX_SPECIAL_LENGTH && utf8_valid(text, length))
       tokens[n++] = (special_token){text, length, (int32_t)i, v->types[i] == TOKEN_USER_DEFINED};
   }
   special_list_init(out, tokens, n);

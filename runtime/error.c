@@ -1,4 +1,5 @@
 #include "error.h"
+#include "../loader/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -6,24 +7,23 @@
 
 #define LOG_LINE_MAX 1024 /* longer messages are cut */
 
-/* A message is one line for a terminal: text that came from a file must not steer it. */
+/* A message is one line for a terminal, in UTF-8: text that came from a file must not steer it, and snprintf may have cut a
+ * character. What is neither a whole character nor printable becomes '?'. */
 static void clean_line(char *text) {
-  for (char *c = text; *c; c++)
-    if ((unsigned char)*c < 0x20 || *c == 0x7F)
-      *c = '?';
-}
-
-/* Cuts a UTF-8 character that snprintf has split. */
-static void cut_split_character(char *text, size_t length) {
-  size_t i = length;
-  while (i > 0 && length - i < 3 && ((unsigned char)text[i - 1] & 0xC0u) == 0x80u)
-    i--;
-  if (i == 0 || (unsigned char)text[i - 1] < 0xC0u)
-    return;
-  unsigned char lead = (unsigned char)text[i - 1];
-  size_t need = lead >= 0xF0u ? 4 : lead >= 0xE0u ? 3 : 2;
-  if (length - (i - 1) < need)
-    text[i - 1] = 0;
+  size_t left = strlen(text), n = 0, length = 0;
+  for (char *from = text; left > 0; from += length, left -= length) {
+    utf8_kind kind = utf8_next(from, left, &length);
+    uint32_t c = kind == UTF8_WHOLE ? utf8_decode(from, length) : 0;
+    if (kind == UTF8_CUT && length == left)
+      break;
+    if (c < 0x20 || (c >= 0x7F && c < 0xA0)) {
+      text[n++] = '?';
+      continue;
+    }
+    memmove(text + n, from, length);
+    n += length;
+  }
+  text[n] = 0;
 }
 
 hn_status hn_fail_at(hn_error *err, const char *file, int line, hn_status code, int32_t vk_result, const char *format,
@@ -38,7 +38,6 @@ hn_status hn_fail_at(hn_error *err, const char *file, int line, hn_status code, 
   va_start(args, format);
   vsnprintf(err->message, sizeof err->message, format, args);
   va_end(args);
-  cut_split_character(err->message, strlen(err->message));
   clean_line(err->message);
   return code;
 }
@@ -51,7 +50,6 @@ void hn_log(const hn_logger *logger, hn_log_level level, const char *format, ...
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  cut_split_character(text, strlen(text));
   clean_line(text);
   logger->fn(logger->user, level, text);
 }

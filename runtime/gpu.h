@@ -24,6 +24,7 @@ typedef struct gpu_instance {
   uint32_t n_devices;
   VkPhysicalDevice *physical; /* (n_devices) */
   hn_device_info *infos;      /* (n_devices) */
+  bool stuck; /* one of its devices was, and still exists: the instance is not released */
 } gpu_instance;
 
 /* A machine without Vulkan gives an instance without devices. On failure *out is NULL. Errors: OUT_OF_MEMORY. */
@@ -48,6 +49,7 @@ typedef struct gpu_device {
   char *cache_path;    /* NULL: none */
   uint64_t cache_hash; /* of what the file held; 0: nothing */
   hn_device_info info;
+  bool stuck; /* see gpu_device_stuck; under queue_lock */
 } gpu_device;
 
 /* cache_dir may be NULL; a missing, foreign or damaged cache file is ignored. Errors: NO_DEVICE (lacks features),
@@ -56,6 +58,9 @@ hn_status gpu_device_create(gpu_instance *instance, uint32_t index, const char *
 
 /* Writes the pipeline cache (to a temporary name, then renamed) if it has grown. Everything made on it must be gone. */
 void gpu_device_destroy(gpu_device **device);
+
+/* Whether work did not end in time and may still run. What it uses is then never released. Thread-safety: Safe */
+bool gpu_device_stuck(gpu_device *device);
 
 /* The hn_status of a VkResult. */
 hn_status gpu_status(VkResult result);
@@ -111,7 +116,7 @@ typedef struct gpu_cmd {
 
 /* Thread-safety: a gpu_cmd belongs to one thread at a time. */
 hn_status gpu_cmd_create(gpu_device *device, gpu_cmd **out, hn_error *err);
-void gpu_cmd_destroy(gpu_cmd **cmd); /* waits, within a limit, for what is in flight */
+void gpu_cmd_destroy(gpu_cmd **cmd); /* waits, within a limit, for what is in flight; beyond it the device is stuck */
 
 hn_status gpu_cmd_begin(gpu_cmd *cmd, hn_error *err);
 

@@ -59,11 +59,15 @@ void gpu_cmd_destroy(gpu_cmd **cmd) {
   if (!self)
     return;
   gpu_device *d = self->device;
-  if (self->timeline && self->submitted)
-    wait_for(self, DESTROY_WAIT_NS);
-  if (self->timeline)
+  if (self->timeline && self->submitted && wait_for(self, DESTROY_WAIT_NS) == VK_TIMEOUT) {
+    hn_log(&d->instance->logger, HN_LOG_ERROR, "%s does not end its work; its memory is not released", d->info.name);
+    pthread_mutex_lock(&d->queue_lock);
+    d->stuck = true;
+    pthread_mutex_unlock(&d->queue_lock);
+  }
+  if (self->timeline && !gpu_device_stuck(d))
     d->vk.vkDestroySemaphore(d->device, self->timeline, NULL);
-  if (self->pool)
+  if (self->pool && !gpu_device_stuck(d))
     d->vk.vkDestroyCommandPool(d->device, self->pool, NULL);
   free(self);
   *cmd = NULL;

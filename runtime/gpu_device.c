@@ -78,10 +78,22 @@ hn_status gpu_device_create(gpu_instance *instance, uint32_t index, const char *
   return status;
 }
 
+bool gpu_device_stuck(gpu_device *device) {
+  pthread_mutex_lock(&device->queue_lock);
+  bool stuck = device->stuck;
+  pthread_mutex_unlock(&device->queue_lock);
+  return stuck;
+}
+
 void gpu_device_destroy(gpu_device **device) {
   gpu_device *self = *device;
   if (!self)
     return;
+  if (gpu_device_stuck(self)) {
+    self->instance->stuck = true;
+    *device = NULL;
+    return;
+  }
   gpu_cache_close(self);
   gpu_vma_destroy(self);
   if (self->device)

@@ -83,7 +83,7 @@ static void read_properties(VkPhysicalDevice physical, hn_device_info *out) {
   out->subgroup_size = v11.subgroupSize;
   out->min_subgroup_size = v13.minSubgroupSize;
   out->max_subgroup_size = v13.maxSubgroupSize;
-  out->max_allocation_bytes = v11.maxMemoryAllocationSize;
+  out->max_allocation_bytes = v11.maxMemoryAllocationSize < v13.maxBufferSize ? v11.maxMemoryAllocationSize : v13.maxBufferSize;
   out->fast_integer_dot_product = v13.integerDotProduct4x8BitPackedSignedAccelerated;
 }
 

@@ -51,6 +51,17 @@ static bool has_layer(const char *name) {
   return found;
 }
 
+/* The functions that all instances share (the loader's own) are fetched once; extensions' are fetched where they are used. */
+static void load_functions(VkInstance instance) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  static bool loaded;
+  pthread_mutex_lock(&lock);
+  if (!loaded)
+    volkLoadInstanceOnly(instance);
+  loaded = true;
+  pthread_mutex_unlock(&lock);
+}
+
 /* Leaves self->instance VK_NULL_HANDLE where Vulkan does not start; the log says why. */
 static void create_instance(gpu_instance *self, bool validation) {
   static const char *const layer = VALIDATION_LAYER;
@@ -82,9 +93,11 @@ static void create_instance(gpu_instance *self, bool validation) {
     hn_log(&self->logger, HN_LOG_INFO, "Vulkan does not start (VkResult %d): no driver is installed", (int)result);
     return;
   }
-  volkLoadInstanceOnly(self->instance);
-  if (validation)
-    vkCreateDebugUtilsMessengerEXT(self->instance, &messenger, NULL, &self->messenger);
+  load_functions(self->instance);
+  PFN_vkCreateDebugUtilsMessengerEXT create =
+      (PFN_vkCreateDebugUtilsMessengerEXT)vkGetInstanceProcAddr(self->instance, "vkCreateDebugUtilsMessengerEXT");
+  if (validation && create)
+    create(self->instance, &messenger, NULL, &self->messenger);
 }
 
 static uint32_t type_rank(hn_device_type type) {
@@ -169,9 +182,12 @@ void gpu_instance_destroy(gpu_instance **instance) {
   gpu_instance *self = *instance;
   if (!self)
     return;
-  if (self->messenger)
-    vkDestroyDebugUtilsMessengerEXT(self->instance, self->messenger, NULL);
-  if (self->instance)
+  if (self->messenger && !self->stuck) {
+    PFN_vkDestroyDebugUtilsMessengerEXT destroy =
+        (PFN_vkDestroyDebugUtilsMessengerEXT)vkGetInstanceProcAddr(self->instance, "vkDestroyDebugUtilsMessengerEXT");
+    destroy(self->instance, self->messenger, NULL);
+  }
+  if (self->instance && !self->stuck)
     vkDestroyInstance(self->instance, NULL);
   free(self->physical);
   free(self->infos);

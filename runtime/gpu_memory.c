@@ -5,6 +5,9 @@
 hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t bytes, const char *name, gpu_buffer *out,
                           hn_error *err) {
   *out = (gpu_buffer){0};
+  if (bytes > device->info.max_allocation_bytes)
+    return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY, "%s allocates at most %" PRIu64 " MiB at once: %s needs %" PRIu64 " MiB",
+                   device->info.name, device->info.max_allocation_bytes >> 20, name, (bytes >> 20) + 1);
   VkResult result = gpu_vma_create_buffer(device, kind, bytes, name, out);
   if (result) {
     *out = (gpu_buffer){0};
@@ -23,7 +26,7 @@ hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t byt
 }
 
 void gpu_buffer_finish(gpu_device *device, gpu_buffer *buffer) {
-  if (buffer->handle)
+  if (buffer->handle && !gpu_device_stuck(device))
     gpu_vma_destroy_buffer(device, buffer);
   *buffer = (gpu_buffer){0};
 }

@@ -51,9 +51,10 @@ hn_status gpu_pipeline_init(gpu_device *device, const char *name, const uint32_t
 }
 
 void gpu_pipeline_finish(gpu_device *device, gpu_pipeline *pipeline) {
-  if (pipeline->handle)
+  bool stuck = gpu_device_stuck(device);
+  if (pipeline->handle && !stuck)
     device->vk.vkDestroyPipeline(device->device, pipeline->handle, NULL);
-  if (pipeline->layout)
+  if (pipeline->layout && !stuck)
     device->vk.vkDestroyPipelineLayout(device->device, pipeline->layout, NULL);
   *pipeline = (gpu_pipeline){0};
 }

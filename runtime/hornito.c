@@ -102,8 +102,12 @@ static hn_status read_header(hn_model *self, hn_error *err) {
   self->info.bos_token = self->info.eos_token = -1;
   hn_status status = read_strings(self, err);
   if (!status)
+    status = note_unsupported(self, model_check_architecture(self->file, &why), &why, err);
+  if (!status)
     status = note_unsupported(self, tokenizer_create(self->file, &self->tok, &why), &why, err);
-  if (!status && self->tok)
+  if (!status && self->tok && self->file->n_tensors == 0)
+    note_unsupported(self, hn_fail(&why, HN_ERROR_UNSUPPORTED, "%s holds no tensors: a vocabulary alone", self->file->path), &why, err);
+  else if (!status && self->tok)
     status = note_unsupported(self, model_read(self->file, tokenizer_n_vocab(self->tok), &self->header, &why), &why, err);
   self->info.supported = !status && self->tok && !self->info.unsupported[0];
   return status;

@@ -10,7 +10,7 @@
  *     hn_tokenize(model, text, strlen(text), 0, ids, cap, &n, &err);
  *     hn_session_eval(session, ids, n, &err);                      // the prompt
  *     hn_session_logits(session)                                   // (n_vocab) floats of the last token
- *     hn_sampler_sample(sampler, logits, n_vocab, &token)          // choose, then eval the choice, and so on
+ *     token = hn_sampler_sample(sampler, logits)                   // choose, then eval the choice, and so on
  *
  * Exact: logits do not depend on the device, its driver, the batch size or the way a prompt is cut into chunks. They
  * are the same bits everywhere, the plain C implementation (device "cpu") included.
@@ -110,7 +110,7 @@ typedef struct hn_device_info {
   bool unified;           /* device-local memory is host-visible throughout (integrated GPUs, software) */
   uint32_t subgroup_size, min_subgroup_size, max_subgroup_size;
   uint32_t max_workgroup_invocations, shared_memory_bytes, push_constant_bytes;
-  uint64_t max_allocation_bytes;
+  uint64_t max_allocation_bytes; /* of one buffer */
   bool has_buffer_device_address, has_synchronization2, has_timeline_semaphore, has_integer_dot_product, has_maintenance4;
   bool fast_integer_dot_product; /* signed packed 4x8 dot product accelerated */
   bool has_memory_budget;
@@ -149,7 +149,7 @@ typedef struct hn_model_params {
 } hn_model_params;
 
 /*
- * Maps a GGUF file (version 2 or 3) and brings its weights to the device. Blocks until all is loaded; the file stays
+ * Maps a GGUF file (version 2 or 3; tensors of the types F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4_K Q5_K Q6_K) and brings its weights to the device. Blocks until all is loaded; the file stays
  * mapped while the model lives and must not be changed. params may be NULL. On failure *out is NULL and everything is
  * released. Errors: IO, FORMAT, UNSUPPORTED, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, NO_DEVICE, DEVICE_LOST, TIMEOUT,
  * CANCELLED, VULKAN. Thread-safety: Safe (a model is immutable after loading and may be shared between threads)
@@ -249,7 +249,7 @@ HN_API size_t hn_text_stream_push(const hn_model *model, hn_text_stream *stream,
 
 typedef struct hn_chat_message {
   const char *role;    /* "system", "user", "assistant" */
-  const char *content; /* UTF-8; text that looks like a special token stays text */
+  const char *content; /* UTF-8; text that looks like one of the format's markers or a control token stays text */
 } hn_chat_message;
 
 /*
@@ -292,8 +292,8 @@ HN_API void hn_session_destroy(hn_session **session);
 
 /*
  * Appends n >= 1 tokens to the timeline and computes the logits of the last. Blocks until they are there.
- * On CANCELLED and CONTEXT_FULL the timeline is as before the call; after DEVICE_LOST or TIMEOUT destroy is all that is
- * left. Errors: ARGUMENT (an id out of range), CONTEXT_FULL, CANCELLED, DEVICE_LOST, TIMEOUT, VULKAN.
+ * On ARGUMENT (an id out of range), CANCELLED and CONTEXT_FULL the timeline is as before the call. After any other error
+ * destroy is all that is left: DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN.
  * Thread-safety: Unsafe (a session belongs to one thread at a time)
  */
 HN_API hn_status hn_session_eval(hn_session *session, const int32_t *ids, size_t n, hn_error *err);
@@ -306,11 +306,11 @@ HN_API hn_status hn_session_eval_all(hn_session *session, const int32_t *ids, si
                                      hn_error *err);
 
 /* Logits of the last evaluated token, (n_vocab) floats, valid until the next call on the session; NULL before the
- * first evaluation. Thread-safety: Unsafe */
+ * first evaluation and after one that failed. Thread-safety: Unsafe */
 HN_API const float *hn_session_logits(const hn_session *session);
 
-/* The token of the largest logit (the lowest id among equals), computed on the device; -1 before the first evaluation.
- * Thread-safety: Unsafe */
+/* The token of the largest logit (the lowest id among equals), computed on the device; -1 where there are no
+ * logits. Thread-safety: Unsafe */
 HN_API int32_t hn_session_argmax(const hn_session *session);
 
 /* Number of tokens in the timeline, and how many it can hold. Thread-safety: Unsafe */

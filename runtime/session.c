@@ -112,7 +112,8 @@ static hn_status eval(hn_session *self, const int32_t *ids, size_t n, hn_logits_
     step.want = fn ? FORWARD_ALL : done + rows == n ? FORWARD_LAST : FORWARD_CACHE;
     status = eval_batch(self, &step, done, fn, user, err);
   }
-  atomic_store(&self->cancel, false);
+  if (atomic_exchange(&self->cancel, false) && !status)
+    status = hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
   if (status) {
     self->argmax = -1;
     self->lost = status != HN_ERROR_CANCELLED;

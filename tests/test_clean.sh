@@ -5,14 +5,15 @@ set -u
 [ $# -eq 4 ] || { echo "usage: test_clean.sh HORNITO SANITIZED MODEL DRIVERS" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 [ -f "$3" ] || { echo "skipped: no model $3" >&2; exit 77; }
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+work=$(mktemp -d)
+log=$work/log
+trap 'rm -rf "$work"' EXIT
 failed=0
 
 speak() { # NAME PROGRAM OPTION...
   name=$1
   shift
-  XDG_CACHE_HOME=/nonexistent "$here/drivers/run" "$drivers" lavapipe-256 "$@" run -m "$model" -p "Hello" -n 3 --temp 0 $options >"$log" 2>&1
+  XDG_CACHE_HOME=$work "$here/drivers/run" "$drivers" lavapipe-256 "$@" run -m "$model" -p "Hello" -n 3 --temp 0 $options >"$log" 2>&1
   code=$?
   [ $code -eq 77 ] && { cat "$log"; exit 77; }
   if grep -q 'validation layer is not installed' "$log"; then
@@ -33,6 +34,6 @@ drivers=$4
 options=--validation
 speak "validation layer" "$1"
 options=
-export HORNITO_KEEP_DRIVER=1 LSAN_OPTIONS="suppressions=$here/drivers/leaks.txt:print_suppressions=0" UBSAN_OPTIONS=halt_on_error=1
+export HORNITO_KEEP_DRIVER=1 LSAN_OPTIONS="suppressions='$here/drivers/leaks.txt':print_suppressions=0" UBSAN_OPTIONS=halt_on_error=1
 speak "sanitizers" "$2"
 exit $failed

@@ -106,7 +106,6 @@ done <<END
 --threads 65
 --kv f16
 --raw=1
---no-bos
 --stop=
 END
 expect 2 run -m "$dir/missing.gguf" -p x --device "$device"

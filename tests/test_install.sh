@@ -38,3 +38,5 @@ set -- $(pkg-config --define-variable=prefix="$prefix" --static --cflags --libs 
 rm "$lib"/libhornito.so*
 cc "$here/consumer/consumer.c" "$@" -o "$work/static"
 runs "pkg-config, static" "$work/static"
+cc -DUSES_VULKAN "$here/consumer/consumer.c" "$@" -lvulkan -o "$work/vulkan"
+runs "static, in a program that links Vulkan" "$work/vulkan"

@@ -9,11 +9,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 cp "$1" "$work/hornito"
-ln "$2" "$work/model.gguf" 2>/dev/null || cp "$2" "$work/model.gguf"
+cp "$2" "$work/model.gguf"
 chmod 644 "$work/model.gguf"
 export VK_DRIVER_FILES=/none VK_ICD_FILENAMES=/none HOME=/none
 unshare -m sh -c '
-  mount -t tmpfs none /dev
+  mount -t tmpfs none /dev || exit 77
   mkdir /dev/dri
   mknod -m 666 /dev/null c 1 3
   mknod -m 600 /dev/dri/renderD128 c 226 128
@@ -22,7 +22,7 @@ unshare -m sh -c '
   $run "$1/hornito" run -m "$1/model.gguf" -p x >"$1/run" 2>&1
   $run "$1/hornito" run -m "$1/model.gguf" -p x -n 1 --device cpu >"$1/cpu" 2>&1
   echo "$?" >>"$1/cpu"
-' sh "$work" || true
+' sh "$work" || { [ $? -ne 77 ] || { echo "skipped: no mount namespaces" >&2; exit 77; }; }
 for log in devices run; do
   grep -q 'renderD128 may not be opened' "$work/$log" || { echo "FAILED: $log does not name the node"; cat "$work/$log"; exit 1; }
 done

@@ -417,8 +417,8 @@ static size_t unhex(const char *hex, char *out) {
 
 static void vectors(void **state) {
   (void)state;
-  const char *model = getenv("HORNITO_TEST_MODEL");
-  if (model == NULL || *model == 0)
+  const char *model = TEST_MODEL;
+  if (*model == 0)
     skip();
   gguf_file *file = NULL;
   tokenizer *tok = NULL;

@@ -83,10 +83,6 @@ done:
 int cmd_run(const options *opt) {
   if (!required(opt->model, "run", "-m FILE"))
     return EXIT_USAGE;
-  if (opt->no_bos && !opt->raw) {
-    print_error("run: --no-bos works with --raw alone, the chat template decides otherwise");
-    return EXIT_USAGE;
-  }
   char *text = NULL;
   size_t length = 0;
   int code = read_prompt(opt, &text, &length);

@@ -79,17 +79,21 @@ static void on_log(void *user, hn_log_level level, const char *message) {
   }
 }
 
-int runner_open_context(runner *r, const options *opt) {
+static int open_context(runner *r, const options *opt, hn_log_fn log) {
   *r = (runner){.opt = opt};
   hn_error err = {0};
-  const hn_context_params params = {.log = on_log, .log_user = (void *)(uintptr_t)opt, .validation = opt->validation};
+  const hn_context_params params = {.log = log, .log_user = (void *)(uintptr_t)opt, .validation = opt->validation};
   if (hn_context_create(&params, &r->ctx, &err) != HN_OK)
     return print_failure(&err);
   return EXIT_OK;
 }
 
+int runner_open_context(runner *r, const options *opt) {
+  return open_context(r, opt, on_log);
+}
+
 int runner_load_header(runner *r, const options *opt, const char *path) {
-  int code = runner_open_context(r, opt);
+  int code = open_context(r, opt, NULL); /* no device is used: what ails one does not matter */
   if (code != EXIT_OK)
     return code;
   hn_error err = {0};
@@ -218,6 +222,8 @@ int runner_tokenize_chat(const runner *r, const hn_chat_message *messages, size_
       return code;
     status = hn_chat_tokenize(r->model, messages, n_messages, true, ids->data, ids->n, &n, &err);
   }
+  if (status == HN_OK && r->opt->no_bos && ids->n > 0 && ids->data[0] == r->info.bos_token)
+    memmove(ids->data, ids->data + 1, --ids->n * sizeof *ids->data);
   if (status == HN_OK)
     return EXIT_OK;
   ids->n = 0;

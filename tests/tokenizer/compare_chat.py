@@ -73,7 +73,7 @@ def environment():
         raise TemplateError(message)
 
     env.globals["raise_exception"] = raise_exception
-    env.globals["strftime_now"] = lambda layout: datetime.datetime.now().strftime(layout)
+    env.globals["strftime_now"] = lambda layout: datetime.datetime.now(datetime.timezone.utc).strftime(layout)
     env.filters["tojson"] = lambda x, **options: json.dumps(x, ensure_ascii=False, **options)
     return env
 
