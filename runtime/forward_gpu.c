@@ -9,10 +9,6 @@
 #define SUBMIT_WAIT_NS 60000000000ull
 #define SOFTWARE_WAIT_NS 600000000000ull /* a CPU that plays a GPU */
 
-typedef struct q8_rows { /* see shaders/shared.h */
-  VkDeviceAddress q, d, sums;
-} q8_rows;
-
 typedef struct layer_cache {
   VkDeviceAddress k_q, v_q, scales;
 } layer_cache;
@@ -31,7 +27,7 @@ typedef struct forward_gpu {
   float *rotation;
   VkDeviceAddress ids_at, rotation_at;
   VkDeviceAddress x, qkv, o, gate, up, q, q_d; /* as in forward_cpu */
-  q8_rows a;
+  gpu_q8 a;
   const forward_step *step; /* of the current call */
 } forward_gpu;
 
@@ -46,10 +42,7 @@ static uint32_t kv_width(const forward_gpu *f) {
 }
 
 static void embed(forward_gpu *f) {
-  const gpu_matrix *w = &f->weights->tok_embd;
-  struct push_embed push = {w->planes[PLANE_Q], w->planes[PLANE_HIGH], w->planes[PLANE_SCALE], w->planes[PLANE_D], f->ids_at, f->x,
-                            w->n_granules};
-  kernel_embed(f->cmd, &f->weights->kernels, w->type, &push, f->step->n);
+  kernel_embed(f->cmd, &f->weights->kernels, &f->weights->tok_embd, f->ids_at, f->x, f->step->n);
   gpu_cmd_barrier(f->cmd);
 }
 
@@ -61,14 +54,13 @@ static void norm(forward_gpu *f, VkDeviceAddress weight) {
 }
 
 /* y = (residual +) w . a (+ bias) for n tokens; without the barrier */
-static void multiply(forward_gpu *f, const gpu_matrix *w, q8_rows a, uint32_t n, VkDeviceAddress bias, VkDeviceAddress residual,
+static void multiply(forward_gpu *f, const gpu_matrix *w, gpu_q8 a, uint32_t n, VkDeviceAddress bias, VkDeviceAddress residual,
                      VkDeviceAddress y, uint32_t y_stride) {
-  struct push_matmul push = {w->planes[PLANE_Q], w->planes[PLANE_HIGH], w->planes[PLANE_SCALE], w->planes[PLANE_D],
-                             a.q, a.d, a.sums, bias, residual, y, w->n_granules, w->n_rows, n, y_stride};
+  gpu_product p = {a, bias, residual, y, n, y_stride};
   if (n == 1)
-    kernel_matvec(f->cmd, &f->weights->kernels, w->type, &push);
+    kernel_matvec(f->cmd, &f->weights->kernels, w, &p);
   else
-    kernel_matmat(f->cmd, &f->weights->kernels, w->type, &push);
+    kernel_matmat(f->cmd, &f->weights->kernels, w, &p);
 }
 
 static layer_cache cache_of(const forward_gpu *f, uint32_t layer) {
@@ -129,7 +121,7 @@ static void logits(forward_gpu *f) {
   const forward_step *step = f->step;
   uint32_t skipped = step->want == FORWARD_ALL ? 0 : step->n - 1, rows = step->n - skipped;
   uint64_t argmax_at = logits_bytes(f, FORWARD_ALL_MAX);
-  q8_rows a = {f->a.q + (uint64_t)skipped * c->n_embd, f->a.d + 4ull * skipped * (c->n_embd / ACT_BLOCK),
+  gpu_q8 a = {f->a.q + (uint64_t)skipped * c->n_embd, f->a.d + 4ull * skipped * (c->n_embd / ACT_BLOCK),
                f->a.sums + 4ull * skipped * (c->n_embd / ACT_BLOCK)};
   norm(f, f->weights->output_norm);
   multiply(f, &f->weights->output, a, rows, 0, 0, f->logits.address, c->n_vocab);

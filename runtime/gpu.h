@@ -105,14 +105,44 @@ void gpu_pipeline_finish(gpu_device *device, gpu_pipeline *pipeline);
 
 /* ---- gpu_cmd.c: one command buffer and the timeline semaphore that tells when it is done ---- */
 
-typedef struct gpu_cmd {
+typedef struct gpu_range { /* count runs of `bytes` bytes each, the first at `at`, `stride` bytes from one to the next */
+  VkDeviceAddress at;
+  uint64_t bytes, stride;
+  uint32_t count;
+} gpu_range;
+
+enum { GPU_MAX_READS = 10, GPU_MAX_WRITES = 5 };
+
+typedef struct gpu_access { /* what a command reads and writes, at most */
+  gpu_range reads[GPU_MAX_READS], writes[GPU_MAX_WRITES];
+  uint32_t n_reads, n_writes;
+} gpu_access;
+
+typedef enum gpu_event_kind { GPU_EVENT_DISPATCH, GPU_EVENT_COPY, GPU_EVENT_FILL, GPU_EVENT_BARRIER, GPU_EVENT_SUBMIT, GPU_EVENT_WAITED } gpu_event_kind;
+
+typedef struct gpu_event {
+  gpu_event_kind kind;
+  const char *name;         /* of a dispatch: the pipeline's; "" */
+  const gpu_access *access; /* of a dispatch, copy or fill; NULL */
+} gpu_event;
+
+typedef struct gpu_cmd gpu_cmd;
+
+/* Is called after each command is recorded, after a submission and after the wait for it. It may record commands. */
+typedef struct gpu_observer {
+  void (*see)(void *user, gpu_cmd *cmd, const gpu_event *event); /* NULL: none */
+  void *user;
+} gpu_observer;
+
+struct gpu_cmd {
   gpu_device *device;
+  gpu_observer observer;
   VkCommandPool pool;
   VkCommandBuffer handle;
   VkSemaphore timeline;
   uint64_t submitted; /* the value of the last submission */
   bool lost;          /* a submission failed or timed out: nothing may be recorded any more */
-} gpu_cmd;
+};
 
 /* Thread-safety: a gpu_cmd belongs to one thread at a time. */
 hn_status gpu_cmd_create(gpu_device *device, gpu_cmd **out, hn_error *err);
@@ -120,9 +150,15 @@ void gpu_cmd_destroy(gpu_cmd **cmd); /* waits, within a limit, for what is in fl
 
 hn_status gpu_cmd_begin(gpu_cmd *cmd, hn_error *err);
 
-/* Group counts of at least 1. push: (push_bytes) bytes, at most GPU_PUSH_BYTES. */
-void gpu_cmd_dispatch(gpu_cmd *cmd, const gpu_pipeline *pipeline, const void *push, uint32_t push_bytes, uint32_t x, uint32_t y,
-                      uint32_t z);
+typedef struct gpu_launch {
+  const gpu_pipeline *pipeline;
+  const void *push; /* push constants */
+  uint32_t push_bytes; /* at most GPU_PUSH_BYTES */
+  uint32_t x, y; /* workgroups, at least 1 */
+} gpu_launch;
+
+/* access: what the shader may touch; an observer sees it. */
+void gpu_cmd_dispatch(gpu_cmd *cmd, const gpu_launch *launch, const gpu_access *access);
 
 /* Everything recorded before is done and visible to shaders and copies recorded after. */
 void gpu_cmd_barrier(gpu_cmd *cmd);

@@ -85,21 +85,28 @@ hn_status gpu_cmd_begin(gpu_cmd *self, hn_error *err) {
   return result ? hn_fail_vk(err, gpu_status(result), result, "%s: a command buffer does not begin", d->info.name) : HN_OK;
 }
 
-void gpu_cmd_dispatch(gpu_cmd *self, const gpu_pipeline *pipeline, const void *push, uint32_t push_bytes, uint32_t x, uint32_t y,
-                      uint32_t z) {
-  const struct VolkDeviceTable *vk = &self->device->vk;
-  vk->vkCmdBindPipeline(self->handle, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);
-  vk->vkCmdPushConstants(self->handle, pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, push_bytes, push);
-  vk->vkCmdDispatch(self->handle, x, y, z);
+static void tell(gpu_cmd *self, gpu_event_kind kind, const char *name, const gpu_access *access) {
+  if (self->observer.see)
+    self->observer.see(self->observer.user, self, &(gpu_event){kind, name, access});
 }
 
-static void barrier(gpu_cmd *self, VkPipelineStageFlags2 to_stage, VkAccessFlags2 to_access) {
+void gpu_cmd_dispatch(gpu_cmd *self, const gpu_launch *launch, const gpu_access *access) {
+  const struct VolkDeviceTable *vk = &self->device->vk;
+  vk->vkCmdBindPipeline(self->handle, VK_PIPELINE_BIND_POINT_COMPUTE, launch->pipeline->handle);
+  vk->vkCmdPushConstants(self->handle, launch->pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, launch->push_bytes, launch->push);
+  vk->vkCmdDispatch(self->handle, launch->x, launch->y, 1);
+  tell(self, GPU_EVENT_DISPATCH, launch->pipeline->name, access);
+}
+
+/* The host sees what was written only where the flags say so. */
+static void barrier(gpu_cmd *self, VkPipelineStageFlags2 host_stage, VkAccessFlags2 host_access) {
   VkMemoryBarrier2 memory = {
       .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
       .srcStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT,
       .srcAccessMask = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT,
-      .dstStageMask = to_stage,
-      .dstAccessMask = to_access,
+      .dstStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT | host_stage,
+      .dstAccessMask = VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_READ_BIT |
+                       VK_ACCESS_2_TRANSFER_WRITE_BIT | host_access,
   };
   VkDependencyInfo info = {
       .sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &memory};
@@ -107,19 +114,23 @@ static void barrier(gpu_cmd *self, VkPipelineStageFlags2 to_stage, VkAccessFlags
 }
 
 void gpu_cmd_barrier(gpu_cmd *self) {
-  barrier(self, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT,
-          VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_READ_BIT |
-              VK_ACCESS_2_TRANSFER_WRITE_BIT);
+  barrier(self, 0, 0);
+  tell(self, GPU_EVENT_BARRIER, "", NULL);
 }
 
 void gpu_cmd_copy(gpu_cmd *self, const gpu_buffer *from, uint64_t from_offset, const gpu_buffer *to, uint64_t to_offset,
                   uint64_t bytes) {
   VkBufferCopy region = {.srcOffset = from_offset, .dstOffset = to_offset, .size = bytes};
   self->device->vk.vkCmdCopyBuffer(self->handle, from->handle, to->handle, 1, &region);
+  gpu_access access = {.reads = {{from->address + from_offset, bytes, 0, 1}}, .n_reads = 1,
+                       .writes = {{to->address + to_offset, bytes, 0, 1}}, .n_writes = 1};
+  tell(self, GPU_EVENT_COPY, "", &access);
 }
 
 void gpu_cmd_fill(gpu_cmd *self, const gpu_buffer *buffer, uint64_t offset, uint64_t bytes, uint32_t word) {
   self->device->vk.vkCmdFillBuffer(self->handle, buffer->handle, offset, bytes, word);
+  gpu_access access = {.writes = {{buffer->address + offset, bytes, 0, 1}}, .n_writes = 1};
+  tell(self, GPU_EVENT_FILL, "", &access);
 }
 
 static VkResult submit(gpu_cmd *self) {
@@ -153,10 +164,14 @@ hn_status gpu_cmd_submit_wait(gpu_cmd *self, uint64_t timeout_ns, hn_error *err)
   VkResult result = d->vk.vkEndCommandBuffer(self->handle);
   if (!result)
     result = submit(self);
-  if (!result)
+  if (!result) {
+    tell(self, GPU_EVENT_SUBMIT, "", NULL);
     result = wait_for(self, timeout_ns);
-  if (!result)
+  }
+  if (!result) {
+    tell(self, GPU_EVENT_WAITED, "", NULL);
     return HN_OK;
+  }
   self->lost = true;
   if (result == VK_TIMEOUT)
     return hn_fail_vk(err, HN_ERROR_TIMEOUT, result, "%s did not finish within %.0f s; load the model again", d->info.name,

@@ -1,9 +1,7 @@
 #include "kernels.h"
 
-#include <stdio.h>
 #include <string.h>
-
-#include "../shaders/spirv.h"
+#include <strings.h>
 
 static const char *const names[N_KERNELS] = {
     [KERNEL_NORM_QUANT] = "norm_quant", [KERNEL_QUANTIZE] = "quantize",   [KERNEL_SWIGLU_QUANT] = "swiglu_quant",
@@ -11,26 +9,28 @@ static const char *const names[N_KERNELS] = {
     [KERNEL_EMBED] = "embed",           [KERNEL_MATVEC] = "matvec",       [KERNEL_MATMAT] = "matmat",
 };
 
-static const spirv_module *find_module(kernel_id id, uint32_t type) {
-  char name[64];
-  if (id < KERNEL_EMBED)
-    snprintf(name, sizeof name, "%s", names[id]);
-  else
-    snprintf(name, sizeof name, "%s_%s", names[id], quant_info(type).name);
-  for (const spirv_module *m = spirv_modules; m->name; m++)
-    if (strcmp(m->name, name) == 0)
-      return m;
-  return NULL;
+const char *kernel_name(kernel_id id) {
+  return names[id];
+}
+
+bool kernel_is(const spirv_module *module, kernel_id id, uint32_t type) {
+  const char *type_name = id < KERNEL_EMBED ? "" : quant_info(type).name;
+  return strcmp(module->kernel, names[id]) == 0 && strcasecmp(module->type, type_name) == 0;
+}
+
+hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err) {
+  gpu_pipeline *pipeline = &k->pipelines[id][type];
+  gpu_pipeline_finish(k->device, pipeline);
+  return gpu_pipeline_init(k->device, module->name, module->words, module->n_words, NULL, 0, pipeline, err);
 }
 
 hn_status kernels_add(kernels *k, kernel_id id, uint32_t type, hn_error *err) {
-  gpu_pipeline *pipeline = &k->pipelines[id][type];
-  if (pipeline->handle)
+  if (k->pipelines[id][type].handle)
     return HN_OK;
-  const spirv_module *m = find_module(id, type);
-  if (!m)
-    return hn_fail(err, HN_ERROR_UNSUPPORTED, "no shader %s for weights of type %s", names[id], quant_info(type).name);
-  return gpu_pipeline_init(k->device, m->name, m->words, m->n_words, NULL, 0, pipeline, err);
+  for (const spirv_module *m = spirv_modules; m->name; m++)
+    if (kernel_is(m, id, type))
+      return kernels_use(k, id, type, m, err);
+  return hn_fail(err, HN_ERROR_UNSUPPORTED, "no shader %s for weights of type %s", names[id], quant_info(type).name);
 }
 
 hn_status kernels_init(gpu_device *device, kernels *out, hn_error *err) {
@@ -45,9 +45,46 @@ hn_status kernels_init(gpu_device *device, kernels *out, hn_error *err) {
 
 void kernels_finish(kernels *k) {
   for (int id = 0; k->device && id < N_KERNELS; id++)
-    for (int type = 0; type <= QUANT_Q6_K; type++)
+    for (int type = 0; type < N_KERNEL_TYPES; type++)
       gpu_pipeline_finish(k->device, &k->pipelines[id][type]);
   *k = (kernels){0};
+}
+
+/* ---- what a launch touches ---- */
+
+static void reads_runs(gpu_access *a, VkDeviceAddress at, uint64_t bytes, uint32_t count, uint64_t stride) {
+  if (at && bytes)
+    a->reads[a->n_reads++] = (gpu_range){at, bytes, stride, count};
+}
+
+static void reads(gpu_access *a, VkDeviceAddress at, uint64_t bytes) {
+  reads_runs(a, at, bytes, 1, 0);
+}
+
+static void writes_runs(gpu_access *a, VkDeviceAddress at, uint64_t bytes, uint32_t count, uint64_t stride) {
+  a->writes[a->n_writes++] = (gpu_range){at, bytes, stride, count};
+}
+
+static void writes(gpu_access *a, VkDeviceAddress at, uint64_t bytes) {
+  writes_runs(a, at, bytes, 1, 0);
+}
+
+static void reads_q8(gpu_access *a, gpu_q8 rows, uint64_t n_blocks) {
+  reads(a, rows.q, n_blocks * ACT_BLOCK);
+  reads(a, rows.d, n_blocks * 4);
+  reads(a, rows.sums, n_blocks * 4);
+}
+
+static void writes_q8(gpu_access *a, gpu_q8 rows, uint64_t n_blocks) {
+  writes(a, rows.q, n_blocks * ACT_BLOCK);
+  writes(a, rows.d, n_blocks * 4);
+  writes(a, rows.sums, n_blocks * 4);
+}
+
+static void reads_matrix(gpu_access *a, const gpu_matrix *w) {
+  planes p = planes_of(w->type, w->n_rows, w->n_granules);
+  for (int i = 0; i < N_PLANES; i++)
+    reads(a, w->planes[i], p.n_tiles * p.tile_bytes[i]);
 }
 
 /* ---- launches ---- */
@@ -56,40 +93,110 @@ static uint32_t groups(uint32_t n, uint32_t per_group) {
   return (n + per_group - 1) / per_group;
 }
 
-#define DISPATCH(id, type, x, y) gpu_cmd_dispatch(cmd, &k->pipelines[id][type], push, sizeof *push, x, y, 1)
+#define DISPATCH(id, type, push, x, y) \
+  gpu_cmd_dispatch(cmd, &(gpu_launch){&k->pipelines[id][type], push, sizeof *(push), x, y}, &a)
 
-void kernel_embed(gpu_cmd *cmd, const kernels *k, uint32_t type, const struct push_embed *push, uint32_t n_tokens) {
-  DISPATCH(KERNEL_EMBED, type, groups(push->n_granules, 64), n_tokens);
+void kernel_embed(gpu_cmd *cmd, const kernels *k, const gpu_matrix *table, VkDeviceAddress ids, VkDeviceAddress x, uint32_t n_tokens) {
+  const VkDeviceAddress *w = table->planes;
+  struct push_embed push = {w[PLANE_Q], w[PLANE_HIGH], w[PLANE_SCALE], w[PLANE_D], ids, x, table->n_granules};
+  gpu_access a = {0};
+  reads_matrix(&a, table);
+  reads(&a, ids, 4ull * n_tokens);
+  writes(&a, x, 4ull * n_tokens * table->n_granules * QUANT_GRANULE);
+  DISPATCH(KERNEL_EMBED, table->type, &push, groups(push.n_granules, 64), n_tokens);
 }
 
 void kernel_norm_quant(gpu_cmd *cmd, const kernels *k, const struct push_norm *push, uint32_t n_tokens) {
-  DISPATCH(KERNEL_NORM_QUANT, 0, n_tokens, 1);
+  gpu_access a = {0};
+  reads(&a, push->x, 4ull * n_tokens * push->n);
+  reads(&a, push->weight, 4ull * push->n);
+  writes_q8(&a, (gpu_q8){push->q, push->d, push->sums}, (uint64_t)n_tokens * (push->n / ACT_BLOCK));
+  DISPATCH(KERNEL_NORM_QUANT, 0, push, n_tokens, 1);
 }
 
 void kernel_quantize(gpu_cmd *cmd, const kernels *k, const struct push_quantize *push) {
-  DISPATCH(KERNEL_QUANTIZE, 0, groups(push->n_blocks, 64), 1);
+  gpu_access a = {0};
+  reads(&a, push->x, 4ull * ACT_BLOCK * push->n_blocks);
+  writes_q8(&a, (gpu_q8){push->q, push->d, push->sums}, push->n_blocks);
+  DISPATCH(KERNEL_QUANTIZE, 0, push, groups(push->n_blocks, 64), 1);
 }
 
 void kernel_swiglu_quant(gpu_cmd *cmd, const kernels *k, const struct push_swiglu *push) {
-  DISPATCH(KERNEL_SWIGLU_QUANT, 0, groups(push->n_blocks, 64), 1);
+  gpu_access a = {0};
+  reads(&a, push->gate, 4ull * ACT_BLOCK * push->n_blocks);
+  reads(&a, push->up, 4ull * ACT_BLOCK * push->n_blocks);
+  writes_q8(&a, (gpu_q8){push->q, push->d, push->sums}, push->n_blocks);
+  DISPATCH(KERNEL_SWIGLU_QUANT, 0, push, groups(push->n_blocks, 64), 1);
+}
+
+/* n positions from `first` on, of every head. */
+typedef struct cache_runs {
+  uint64_t values_at, values, values_stride, scales_at, scales, scales_stride; /* bytes */
+} cache_runs;
+
+static cache_runs cache_positions(uint32_t head_dim, uint32_t n_ctx, uint32_t first, uint32_t n) {
+  uint64_t value_bytes = HEAD_WORDS(head_dim) * 4ull, scale_bytes = SCALE_WORDS(head_dim) * 4ull;
+  return (cache_runs){first * value_bytes, n * value_bytes, n_ctx * value_bytes, first * scale_bytes, n * scale_bytes, n_ctx * scale_bytes};
 }
 
 void kernel_rope_store(gpu_cmd *cmd, const kernels *k, const struct push_rope_store *push, uint32_t n_tokens) {
-  DISPATCH(KERNEL_ROPE_STORE, 0, push->n_heads + push->n_kv_heads, n_tokens);
+  uint64_t n_heads = (uint64_t)n_tokens * push->n_heads, n_all = n_heads + 2ull * n_tokens * push->n_kv_heads;
+  cache_runs c = cache_positions(push->head_dim, push->n_ctx, push->first, n_tokens);
+  gpu_access a = {0};
+  reads(&a, push->qkv, 4 * n_all * push->head_dim);
+  reads(&a, push->rotation, 4ull * n_tokens * push->head_dim);
+  writes(&a, push->q, 4 * n_heads * HEAD_WORDS(push->head_dim));
+  writes(&a, push->q_d, 4 * n_heads * HEAD_SCALES(push->head_dim));
+  writes_runs(&a, push->k_q + c.values_at, c.values, push->n_kv_heads, c.values_stride);
+  writes_runs(&a, push->v_q + c.values_at, c.values, push->n_kv_heads, c.values_stride);
+  writes_runs(&a, push->scales + c.scales_at, c.scales, push->n_kv_heads, c.scales_stride);
+  DISPATCH(KERNEL_ROPE_STORE, 0, push, push->n_heads + push->n_kv_heads, n_tokens);
 }
 
 void kernel_attention(gpu_cmd *cmd, const kernels *k, const struct push_attention *push, uint32_t n_tokens) {
-  DISPATCH(KERNEL_ATTENTION, 0, push->n_heads, n_tokens);
+  uint64_t n_heads = (uint64_t)n_tokens * push->n_heads;
+  cache_runs c = cache_positions(push->head_dim, push->n_ctx, 0, push->first + n_tokens);
+  gpu_access a = {0};
+  reads(&a, push->q, 4 * n_heads * HEAD_WORDS(push->head_dim));
+  reads(&a, push->q_d, 4 * n_heads * HEAD_SCALES(push->head_dim));
+  reads_runs(&a, push->k_q, c.values, push->n_kv_heads, c.values_stride);
+  reads_runs(&a, push->v_q, c.values, push->n_kv_heads, c.values_stride);
+  reads_runs(&a, push->scales, c.scales, push->n_kv_heads, c.scales_stride);
+  writes(&a, push->o, 4 * n_heads * push->head_dim);
+  DISPATCH(KERNEL_ATTENTION, 0, push, push->n_heads, n_tokens);
 }
 
 void kernel_argmax(gpu_cmd *cmd, const kernels *k, const struct push_argmax *push) {
-  DISPATCH(KERNEL_ARGMAX, 0, 1, 1);
+  gpu_access a = {0};
+  reads(&a, push->logits, 4ull * push->n);
+  writes(&a, push->result, 4);
+  DISPATCH(KERNEL_ARGMAX, 0, push, 1, 1);
 }
 
-void kernel_matvec(gpu_cmd *cmd, const kernels *k, uint32_t type, const struct push_matmul *push) {
-  DISPATCH(KERNEL_MATVEC, type, groups(push->n_rows, TILE_ROWS), push->n_tokens);
+static struct push_matmul push_product(const gpu_matrix *w, const gpu_product *p) {
+  return (struct push_matmul){w->planes[PLANE_Q], w->planes[PLANE_HIGH], w->planes[PLANE_SCALE], w->planes[PLANE_D],
+                              p->x.q, p->x.d, p->x.sums, p->bias, p->residual, p->y,
+                              w->n_granules, w->n_rows, p->n_tokens, p->y_stride};
 }
 
-void kernel_matmat(gpu_cmd *cmd, const kernels *k, uint32_t type, const struct push_matmul *push) {
-  DISPATCH(KERNEL_MATMAT, type, groups(push->n_rows, TILE_ROWS), groups(push->n_tokens, MATMAT_TOKENS));
+static gpu_access product_access(const gpu_matrix *w, const gpu_product *p) {
+  gpu_access a = {0};
+  reads_matrix(&a, w);
+  reads_q8(&a, p->x, (uint64_t)p->n_tokens * w->n_granules);
+  reads(&a, p->bias, 4ull * w->n_rows);
+  reads_runs(&a, p->residual, 4ull * w->n_rows, p->n_tokens, 4ull * p->y_stride);
+  writes_runs(&a, p->y, 4ull * w->n_rows, p->n_tokens, 4ull * p->y_stride);
+  return a;
+}
+
+void kernel_matvec(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p) {
+  struct push_matmul push = push_product(w, p);
+  gpu_access a = product_access(w, p);
+  DISPATCH(KERNEL_MATVEC, w->type, &push, groups(w->n_rows, TILE_ROWS), p->n_tokens);
+}
+
+void kernel_matmat(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p) {
+  struct push_matmul push = push_product(w, p);
+  gpu_access a = product_access(w, p);
+  DISPATCH(KERNEL_MATMAT, w->type, &push, groups(w->n_rows, TILE_ROWS), groups(p->n_tokens, MATMAT_TOKENS));
 }

@@ -1,12 +1,15 @@
 /*
  * kernels.h: the compute shaders as pipelines, and how each is launched. Push constants and layouts: shaders/shared.h.
+ * Every launch says what it may read and write (gpu_access), so that a recorded step can be checked for missing barriers.
  */
 #ifndef HN_KERNELS_H
 #define HN_KERNELS_H
 
 #include "../loader/quant.h"
 #include "../shaders/shared.h"
+#include "../shaders/spirv.h"
 #include "gpu.h"
+#include "planes.h"
 
 typedef enum kernel_id { /* those from KERNEL_EMBED on are built once per type of weights */
   KERNEL_NORM_QUANT, KERNEL_QUANTIZE, KERNEL_SWIGLU_QUANT, KERNEL_ROPE_STORE, KERNEL_ATTENTION, KERNEL_ARGMAX,
@@ -14,29 +17,57 @@ typedef enum kernel_id { /* those from KERNEL_EMBED on are built once per type o
   N_KERNELS
 } kernel_id;
 
+enum { N_KERNEL_TYPES = QUANT_Q6_K + 1 }; /* of weights; 0 stands for a kernel without */
+
 typedef struct kernels {
   gpu_device *device;
-  gpu_pipeline pipelines[N_KERNELS][QUANT_Q6_K + 1]; /* by the type of weights; 0 for the others */
+  gpu_pipeline pipelines[N_KERNELS][N_KERNEL_TYPES];
 } kernels;
 
-/* Compiles the kernels that are not built per type.. Errors: see gpu_pipeline_init. */
-hn_status kernels_init(gpu_device *device, kernels *out, hn_error *err);
+/* "matvec" */
+const char *kernel_name(kernel_id id);
 
-/* Compiles one for a (quantized) type; nothing happens where it is there already. */
+/* True for a module of this kernel and, if it has one, this type. */
+bool kernel_is(const spirv_module *module, kernel_id id, uint32_t type);
+
+/* Makes the module's pipeline the one of (id, type); the one before is destroyed. Errors: see gpu_pipeline_init. */
+hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err);
+
+/* kernels_use of the first variant; nothing happens where one is there already. */
 hn_status kernels_add(kernels *k, kernel_id id, uint32_t type, hn_error *err);
+
+/* All kernels without types. On failure all is released. */
+hn_status kernels_init(gpu_device *device, kernels *out, hn_error *err);
 
 /* A zeroed or finished one is accepted. */
 void kernels_finish(kernels *k);
 
-/* Each records one dispatch. */
-void kernel_embed(gpu_cmd *cmd, const kernels *k, uint32_t type, const struct push_embed *push, uint32_t n_tokens);
+/* ---- launches: each records one dispatch; its pipeline must be there ---- */
+
+typedef struct gpu_matrix {
+  uint32_t type; /* a quantized one */
+  uint32_t n_rows, n_granules;
+  VkDeviceAddress planes[N_PLANES]; /* 0: the type has no such plane */
+} gpu_matrix;
+
+typedef struct gpu_q8 { /* rows of activations */
+  VkDeviceAddress q, d, sums;
+} gpu_q8;
+
+typedef struct gpu_product { /* see push_matmul */
+  gpu_q8 x;
+  VkDeviceAddress bias, residual, y;
+  uint32_t n_tokens, y_stride;
+} gpu_product;
+
+void kernel_embed(gpu_cmd *cmd, const kernels *k, const gpu_matrix *table, VkDeviceAddress ids, VkDeviceAddress x, uint32_t n_tokens);
 void kernel_norm_quant(gpu_cmd *cmd, const kernels *k, const struct push_norm *push, uint32_t n_tokens);
 void kernel_quantize(gpu_cmd *cmd, const kernels *k, const struct push_quantize *push);
 void kernel_swiglu_quant(gpu_cmd *cmd, const kernels *k, const struct push_swiglu *push);
 void kernel_rope_store(gpu_cmd *cmd, const kernels *k, const struct push_rope_store *push, uint32_t n_tokens);
 void kernel_attention(gpu_cmd *cmd, const kernels *k, const struct push_attention *push, uint32_t n_tokens);
 void kernel_argmax(gpu_cmd *cmd, const kernels *k, const struct push_argmax *push);
-void kernel_matvec(gpu_cmd *cmd, const kernels *k, uint32_t type, const struct push_matmul *push);
-void kernel_matmat(gpu_cmd *cmd, const kernels *k, uint32_t type, const struct push_matmul *push);
+void kernel_matvec(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p);
+void kernel_matmat(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p);
 
 #endif

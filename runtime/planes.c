@@ -33,12 +33,11 @@ static plane_sizes sizes_of(uint32_t type) {
   }
 }
 
-planes planes_of(const matrix *m) {
-  plane_sizes sizes = sizes_of(m->type);
-  uint64_t granules = m->n_cols / QUANT_GRANULE;
-  planes p = {.n_tiles = (m->n_rows + TILE_ROWS - 1) / TILE_ROWS};
+planes planes_of(uint32_t type, uint32_t n_rows, uint32_t n_granules) {
+  plane_sizes sizes = sizes_of(type);
+  planes p = {.n_tiles = (n_rows + TILE_ROWS - 1) / TILE_ROWS};
   for (int i = 0; i < N_PLANES; i++)
-    p.tile_bytes[i] = TILE_ROWS * (granules * sizes.granule[i] + granules / 8 * sizes.super[i]);
+    p.tile_bytes[i] = TILE_ROWS * ((uint64_t)n_granules * sizes.granule[i] + n_granules / 8 * sizes.super[i]);
   return p;
 }
 
@@ -103,7 +102,7 @@ void planes_write_tile(const matrix *m, uint32_t tile, uint8_t *const out[N_PLAN
   uint32_t first = tile * TILE_ROWS;
   uint32_t n = m->n_rows - first < TILE_ROWS ? m->n_rows - first : TILE_ROWS;
   if (n < TILE_ROWS) {
-    planes p = planes_of(m);
+    planes p = planes_of(m->type, m->n_rows, m->n_cols / QUANT_GRANULE);
     for (int i = 0; i < N_PLANES; i++)
       memset(out[i], 0, p.tile_bytes[i]);
   }

@@ -14,7 +14,8 @@ typedef struct planes {
   uint64_t tile_bytes[N_PLANES];   /* multiples of 32; 0: the type has no such plane */
 } planes;
 
-planes planes_of(const matrix *m);
+/* type: a quantized one; n_granules: of QUANT_GRANULE columns. */
+planes planes_of(uint32_t type, uint32_t n_rows, uint32_t n_granules);
 
 /* Writes tile `tile` of each plane to out[plane] (tile_bytes[plane]); row: m->row_bytes of scratch. */
 void planes_write_tile(const matrix *m, uint32_t tile, uint8_t *const out[N_PLANES], uint8_t *row);

@@ -101,7 +101,7 @@ static hn_status load_matrix(loading *l, const gguf_tensor *tensor, gpu_memory_k
   tiles t = {.matrix = matrix_of(tensor)};
   uint64_t offsets[N_PLANES], bytes = 0;
   gpu_buffer *buffer;
-  t.planes = planes_of(&t.matrix);
+  t.planes = planes_of(t.matrix.type, t.matrix.n_rows, t.matrix.n_cols / QUANT_GRANULE);
   for (int p = 0; p < N_PLANES; p++) {
     offsets[p] = bytes;
     bytes += t.planes.n_tiles * t.planes.tile_bytes[p];

@@ -6,12 +6,6 @@
 #include "kernels.h"
 #include "planes.h"
 
-typedef struct gpu_matrix {
-  uint32_t type; /* a quantized one */
-  uint32_t n_rows, n_granules;
-  VkDeviceAddress planes[N_PLANES];
-} gpu_matrix;
-
 typedef struct gpu_layer { /* see model_layer */
   gpu_matrix matrices[N_LAYER_MATRICES];
   VkDeviceAddress vectors[N_LAYER_VECTORS]; /* 0: none */

@@ -4,6 +4,7 @@
 // block's softmax weights become integers of 11 bits, then a lane sums 4 dimensions. Blocks are merged from left to right
 // as in "Online normalizer calculation for softmax" (Milakov, Gimelshein 2018). Groups: (n_heads, n_tokens).
 #include "buffers.glsl"
+#include "integers.glsl"
 
 layout(local_size_x = 64) in; // KV_BLOCK; head_dim <= 256
 
@@ -50,7 +51,7 @@ float score(uint query, uint index) {
   float total = 0.0;
   for (uint b = 0u; b < blocks; b++) {
     uint q_at = (query * blocks + b) * (HEAD_BLOCK / 4u), k_at = (index * blocks + b) * (HEAD_BLOCK / 4u);
-    int dot = 0;
+    integer dot = integer(0);
     for (uint i = 0u; i < HEAD_BLOCK / 4u; i++)
       dot = dot4(Words(p.q).at[q_at + i], Words(p.k_q).at[k_at + i], dot);
     float d = x_f16_to_f32(half_bits(p.scales, index * scale_words * 2u + b)) * Floats(p.q_d).at[query * blocks + b];
@@ -79,12 +80,10 @@ Part block_part(uint query, uint head, uint block, uint n_visible) {
   bool zero = !(a >= X_TINY);
   weights[lane] = zero ? 0 : x_round(weighted * (P_MAX * x_rcp(zero ? 1.0 : a)));
   barrier();
-  ivec4 sum = ivec4(0);
+  integer4 sum = integer4(0);
   if (lane < words && !zero)
-    for (uint i = 0u; i < n_visible; i++) {
-      uint v = Words(p.v_q).at[(base + i) * words + lane];
-      sum += weights[i] * ivec4(byte_of(v, 0u), byte_of(v, 1u), byte_of(v, 2u), byte_of(v, 3u));
-    }
+    for (uint i = 0u; i < n_visible; i++)
+      sum = add_bytes(sum, Words(p.v_q).at[(base + i) * words + lane], weights[i]);
   barrier();
   float unit = zero ? 0.0 : a * P_STEP;
   for (uint i = 0u; i < 4u; i++)

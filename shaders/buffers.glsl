@@ -14,14 +14,6 @@ layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Pai
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer WordsOut { uint at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer FloatsOut { float at[]; };
 
-// The dot product of four signed bytes (SPV_KHR_integer_dot_product), which older glslc cannot name.
-spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6018, 6019], id = 4450)
-int dot_packed(uint a, uint b, spirv_literal int format);
-
-int dot4(uint a, uint b, int sum) {
-  return sum + dot_packed(a, b, 0); // 0: PackedVectorFormat4x8Bit
-}
-
 bool present(uvec2 address) {
   return (address.x | address.y) != 0u;
 }
@@ -34,6 +26,10 @@ uint half_bits(uvec2 plane, uint i) {
 // Signed byte i (0 .. 3) of a word.
 int byte_of(uint word, uint i) {
   return bitfieldExtract(int(word), int(i * 8u), 8);
+}
+
+ivec4 bytes_of(uint word) {
+  return ivec4(byte_of(word, 0u), byte_of(word, 1u), byte_of(word, 2u), byte_of(word, 3u));
 }
 
 uint pack_bytes(ivec4 v) {

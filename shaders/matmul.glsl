@@ -1,5 +1,6 @@
 // matmul.glsl: what the two matrix kernels share: one row of weights times one q8 row, unit by unit in canonical order.
 #include "weights.glsl"
+#include "integers.glsl"
 
 layout(push_constant, std430) uniform Push {
   uvec2 w_q, w_high, w_scale, w_d;
@@ -18,12 +19,12 @@ uvec2 chunk_range(uint c) {
 float add_granule(float acc, Granule g, uint token, uint k) {
   uint block = token * p.n_granules + k;
   uvec4 x0 = Words4(p.x_q).at[2u * block], x1 = Words4(p.x_q).at[2u * block + 1u];
-  int low = 0, high = 0;
+  integer low = integer(0), high = integer(0);
   for (uint i = 0u; i < 4u; i++) {
     low = dot4(g.q[i], x0[i], low);
     high = dot4(g.q[i + 4u], x1[i], high);
   }
-  float s = float(low * g.scale[0] + high * g.scale[1]) * g.d;
+  float s = float(int(low) * g.scale[0] + int(high) * g.scale[1]) * g.d;
 #ifdef HAS_MINIMUM
   int sums = int(Words(p.x_sums).at[block]);
   int sum = bitfieldExtract(sums, 0, 16) + (sums >> 16);

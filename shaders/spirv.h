@@ -1,5 +1,4 @@
-/* spirv.h: the compiled shaders. A module is found by its name: the source's, with the weight type behind it where the
- * source is built once per type ("rope_store", "matvec_Q4_K"). */
+/* spirv.h: the compiled shaders, from variants.txt. Variants of one kernel and type stand in the order of that file. */
 #ifndef HN_SPIRV_H
 #define HN_SPIRV_H
 
@@ -7,7 +6,10 @@
 #include <stdint.h>
 
 typedef struct spirv_module {
-  const char *name;
+  const char *name;    /* kernel[_type][_variant], as the file in the build folder: "matvec_q4_k_intf32" */
+  const char *kernel;  /* "matvec" */
+  const char *type;    /* of weights, "q4_k"; "": the kernel has none */
+  const char *variant; /* "intf32"; "": the plain one */
   const uint32_t *words;
   size_t n_words;
 } spirv_module;

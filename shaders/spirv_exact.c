@@ -6,7 +6,7 @@
  *
  * every float add, subtract and multiply is NoContraction (the optimizer may have made new ones), and nothing is used whose
  * result differs between drivers: division, remainders, dot products, matrices, and all of GLSL.std.450 but integer
- * functions.
+ * functions. Modules whose NAME ends in _intf32 may use fma, on integers (see integers.glsl).
  *
  * Format: the SPIR-V specification, version 1.6, sections 2.3 (physical layout) and 3.49 (instructions).
  */
@@ -20,7 +20,7 @@ enum { /* opcodes */
   OP_EXT_INST = 12, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_QUANTIZE_TO_F16 = 116, OP_F_ADD = 129, OP_F_SUB = 131, OP_F_MUL = 133,
   OP_F_DIV = 136, OP_F_REM = 140, OP_F_MOD = 141, OP_VECTOR_TIMES_SCALAR = 142, OP_MATRIX_TIMES_SCALAR = 143, OP_DOT = 148,
 };
-enum { HEADER_WORDS = 5, MAGIC = 0x07230203, NO_CONTRACTION = 42 };
+enum { HEADER_WORDS = 5, MAGIC = 0x07230203, NO_CONTRACTION = 42, GLSL_FMA = 50 };
 
 static const char *path; /* of the input, for messages */
 
@@ -71,10 +71,12 @@ static bool must_not_contract(uint32_t op) {
   return op == OP_F_ADD || op == OP_F_SUB || op == OP_F_MUL || op == OP_VECTOR_TIMES_SCALAR;
 }
 
-static bool differs_between_drivers(const uint32_t *instruction) {
+static bool differs_between_drivers(const uint32_t *instruction, bool fma_allowed) {
   static const uint32_t integer_functions[] = {5, 7, 38, 39, 41, 42, 44, 45, 73, 74, 75};
   uint32_t op = instruction[0] & 0xFFFF;
   if (op == OP_EXT_INST) {
+    if (fma_allowed && instruction[4] == GLSL_FMA)
+      return false;
     for (size_t i = 0; i < sizeof integer_functions / sizeof *integer_functions; i++)
       if (instruction[4] == integer_functions[i])
         return false;
@@ -116,14 +118,19 @@ static void decorate(const char *out_path) {
   free(words);
 }
 
+static bool ends_with(const char *text, const char *end) {
+  size_t n = strlen(text), n_end = strlen(end);
+  return n >= n_end && strcmp(text + n - n_end, end) == 0;
+}
+
 static void embed(const char *out_path, const char *name) {
   size_t n;
   uint32_t *words = read_words(&n);
-  bool *decorated = decorated_ids(words, n);
+  bool *decorated = decorated_ids(words, n), fma_allowed = ends_with(name, "_intf32");
   for (size_t i = HEADER_WORDS; i < n; i += instruction_words(words, n, i)) {
     if (must_not_contract(words[i] & 0xFFFF) && !decorated[words[i + 2]])
       fail("a float operation may be contracted");
-    if (differs_between_drivers(words + i))
+    if (differs_between_drivers(words + i, fma_allowed))
       fail("uses a float operation whose result differs between drivers");
   }
   FILE *out = create(out_path);

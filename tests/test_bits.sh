@@ -90,10 +90,10 @@ chunks)
   ;;
 noticed)
   expect lavapipe-256 lavapipe-256 200
-  for shader in norm_quant rope_store attention matmat_Q4_1; do
+  for shader in norm_quant rope_store attention matmat_q4_1; do
     notices_altered $shader 200
   done
-  notices_altered matvec_Q4_1 1
+  notices_altered matvec_q4_1 1
   notices_failing submit "the work was not done"
   notices_failing wait "did not finish within"
   notices_failing memory "has no memory for"
