@@ -1,0 +1,233 @@
+#include "selftest.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../shaders/exact.h"
+
+#define WAIT_NS 10000000000ull /* one small dispatch, on the slowest software driver under sanitizers */
+
+/* ---- fixed data ---- */
+
+typedef struct random {
+  uint64_t state;
+} random;
+
+static uint32_t next(random *r) { /* a linear congruential generator; the upper half */
+  r->state = r->state * 6364136223846793005u + 1442695040888963407u;
+  return (uint32_t)(r->state >> 32);
+}
+
+/* -1 .. 1 in steps of 2^-15 */
+static float next_float(random *r) {
+  return ((float)(int32_t)(next(r) >> 16) - 32768.0f) * (1.0f / 32768);
+}
+
+static void fill_floats(random *r, float *x, size_t n, float scale) {
+  for (size_t i = 0; i < n; i++)
+    x[i] = next_float(r) * scale;
+}
+
+static void fill_bytes(random *r, void *out, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    ((uint8_t *)out)[i] = (uint8_t)(next(r) >> 11);
+}
+
+static void fill_codes(random *r, int8_t *q, size_t n) { /* -127 .. 127 */
+  for (size_t i = 0; i < n; i++)
+    q[i] = (int8_t)((int)(next(r) % 255) - 127);
+}
+
+/* The first three blocks of a row: ties, a block that counts as zero, and the bounds of exp. */
+static void fill_special(float *x) {
+  for (int i = 0; i < ACT_BLOCK; i++) {
+    x[i] = i ? (float)i - 15.5f : 127.0f;
+    x[ACT_BLOCK + i] = (i % 2 ? 0.75f : -0.5f) * X_TINY;
+    x[2 * ACT_BLOCK + i] = (float)(i - 16) * 5.5f;
+  }
+}
+
+static void fill_sums(selftest_input *in) {
+  for (size_t i = 0; i < sizeof in->q; i++)
+    in->sums[i / 16] = (int16_t)((i % 16 ? in->sums[i / 16] : 0) + in->q[i]);
+}
+
+void selftest_fill(selftest_input *in) {
+  random r = {1};
+  fill_floats(&r, in->x, sizeof in->x / 4, 4);
+  fill_floats(&r, in->gate, sizeof in->gate / 4, 9);
+  fill_floats(&r, in->up, sizeof in->up / 4, 3);
+  fill_floats(&r, in->norm, SELFTEST_COLS, 2);
+  fill_special(in->gate);
+  fill_codes(&r, in->q, sizeof in->q);
+  memset(in->q, 127, 64);
+  memset(in->q + 64, -127, 64);
+  fill_sums(in);
+  fill_floats(&r, in->d, sizeof in->d / 4, 0.125f);
+  fill_floats(&r, in->bias, SELFTEST_ROWS, 1);
+  for (int i = 0; i < SELFTEST_ACT_ROWS; i++)
+    in->ids[i] = i * (SELFTEST_ROWS - 1) / (SELFTEST_ACT_ROWS - 1);
+  fill_floats(&r, in->qkv, sizeof in->qkv / 4, 5);
+  fill_floats(&r, in->rotation, sizeof in->rotation / 4, 1);
+  fill_codes(&r, in->query, sizeof in->query);
+  fill_floats(&r, in->query_d, sizeof in->query_d / 4, 0.0625f);
+  fill_codes(&r, in->k, sizeof in->k);
+  fill_codes(&r, in->v, sizeof in->v);
+  for (size_t i = 0; i < sizeof in->scales / 2; i++) /* up to 1/64, every 16th a subnormal */
+    in->scales[i] = (uint16_t)(i % 16 ? next(&r) % 0x2400 : next(&r) % 0x400);
+}
+
+size_t selftest_matrix_bytes(uint32_t type) {
+  quant_type_info info = quant_info(type);
+  return (size_t)SELFTEST_ROWS * SELFTEST_COLS / info.block_weights * info.block_bytes;
+}
+
+/* Any bytes are weights; the scales get small exponents, and every 8th block a subnormal one. */
+void selftest_fill_matrix(uint32_t type, uint8_t *blocks) {
+  quant_type_info info = quant_info(type);
+  random r = {100 + type};
+  size_t n = selftest_matrix_bytes(type), scale_at = type == QUANT_Q6_K ? 208 : 0;
+  bool two = quant_has_minimum(type); /* d, and m or dmin */
+  fill_bytes(&r, blocks, n);
+  for (size_t at = 0; at < n; at += info.block_bytes)
+    for (size_t i = 0; i < (two ? 2u : 1u); i++)
+      blocks[at + scale_at + 2 * i + 1] &= at / info.block_bytes % 8 ? 0xAF : 0x83; /* exponents 0 .. 11, or 0 */
+}
+
+uint64_t selftest_digest(const selftest_output *out) { /* FNV-1a */
+  uint64_t h = 14695981039346656037u;
+  for (size_t i = 0; i < sizeof out->bytes; i++)
+    h = (h ^ out->bytes[i]) * 1099511628211u;
+  return h;
+}
+
+uint64_t selftest_expected(kernel_id id, uint32_t type) {
+  /* Not there yet: tests/test_selftest.c is to compute them from the C kernels. */
+  static const uint64_t digests[N_KERNELS][N_KERNEL_TYPES];
+  return digests[id][type];
+}
+
+/* ---- running ---- */
+
+struct selftest {
+  gpu_device *device;
+  gpu_cmd *cmd;
+  gpu_buffer in, out;
+};
+
+hn_status selftest_create(gpu_device *device, selftest **out, hn_error *err) {
+  *out = NULL;
+  selftest *self = calloc(1, sizeof *self);
+  if (!self)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the self-test");
+  self->device = device;
+  hn_status status = gpu_buffer_init(device, GPU_MEMORY_HOST, sizeof(selftest_input), "the self-test", &self->in, err);
+  if (!status)
+    status = gpu_buffer_init(device, GPU_MEMORY_READBACK, sizeof(selftest_output), "the self-test", &self->out, err);
+  if (!status)
+    status = gpu_cmd_create(device, &self->cmd, err);
+  if (!status)
+    selftest_fill(self->in.mapped);
+  if (status)
+    selftest_destroy(&self);
+  *out = self;
+  return status;
+}
+
+void selftest_destroy(selftest **test) {
+  selftest *self = *test;
+  if (!self)
+    return;
+  gpu_cmd_destroy(&self->cmd);
+  gpu_buffer_finish(self->device, &self->in);
+  gpu_buffer_finish(self->device, &self->out);
+  free(self);
+  *test = NULL;
+}
+
+#define IN(field) (self->in.address + offsetof(selftest_input, field))
+#define OUT(field) (self->out.address + offsetof(selftest_output, field))
+
+/* Writes the weights of a type into the input. */
+static hn_status put_matrix(selftest *self, uint32_t type, gpu_matrix *out, hn_error *err) {
+  selftest_input *in = self->in.mapped;
+  uint8_t *blocks = malloc(selftest_matrix_bytes(type)), *row = malloc(4 * SELFTEST_COLS);
+  hn_status status = blocks && row ? HN_OK : hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the self-test");
+  if (!status) {
+    selftest_fill_matrix(type, blocks);
+    gguf_tensor tensor = {.name = "self-test", .type = type, .n_dims = 2, .dims = {SELFTEST_COLS, SELFTEST_ROWS, 1, 1}, .data = blocks,
+                          .bytes = selftest_matrix_bytes(type)};
+    matrix m = matrix_of(&tensor);
+    planes p = planes_of(type, m.n_rows, m.n_cols / QUANT_GRANULE);
+    *out = (gpu_matrix){.type = type, .n_rows = m.n_rows, .n_granules = m.n_cols / QUANT_GRANULE};
+    uint64_t at[N_PLANES], end = 0;
+    for (int i = 0; i < N_PLANES; i++) {
+      at[i] = end;
+      end += p.n_tiles * p.tile_bytes[i];
+      out->planes[i] = p.tile_bytes[i] ? IN(planes) + at[i] : 0;
+    }
+    for (uint32_t tile = 0; tile < p.n_tiles; tile++) {
+      uint8_t *to[N_PLANES];
+      for (int i = 0; i < N_PLANES; i++)
+        to[i] = in->planes + at[i] + tile * p.tile_bytes[i];
+      planes_write_tile(&m, tile, to, row);
+    }
+  }
+  free(blocks);
+  free(row);
+  return status;
+}
+
+static void launch_plain(selftest *self, const kernels *k, kernel_id id) {
+  gpu_q8 act = {OUT(act.q), OUT(act.d), OUT(act.sums)};
+  const uint32_t heads = SELFTEST_HEADS, kv = SELFTEST_KV_HEADS, dim = SELFTEST_HEAD_DIM, blocks = SELFTEST_ACT_ROWS * SELFTEST_BLOCKS;
+  if (id == KERNEL_NORM_QUANT)
+    kernel_norm_quant(self->cmd, k,
+                      &(struct push_norm){IN(gate), IN(norm), act.q, act.d, act.sums, SELFTEST_COLS, 1.0f / SELFTEST_COLS, 1e-5f},
+                      SELFTEST_ACT_ROWS);
+  else if (id == KERNEL_QUANTIZE)
+    kernel_quantize(self->cmd, k, &(struct push_quantize){IN(gate), act.q, act.d, act.sums, blocks});
+  else if (id == KERNEL_SWIGLU_QUANT)
+    kernel_swiglu_quant(self->cmd, k, &(struct push_swiglu){IN(gate), IN(up), act.q, act.d, act.sums, blocks});
+  else if (id == KERNEL_ROPE_STORE)
+    kernel_rope_store(self->cmd, k,
+                      &(struct push_rope_store){IN(qkv), IN(rotation), OUT(query.q), OUT(query.d), OUT(cache.k), OUT(cache.v),
+                                                OUT(cache.scales), heads, kv, dim, SELFTEST_ATTEND, 0},
+                      SELFTEST_ATTEND);
+  else if (id == KERNEL_ATTENTION)
+    kernel_attention(self->cmd, k,
+                     &(struct push_attention){IN(query), IN(query_d), IN(k), IN(v), IN(scales), OUT(o), heads, kv, dim, SELFTEST_CTX,
+                                              SELFTEST_FIRST, x_rsqrt((float)dim)},
+                     SELFTEST_ATTEND);
+  else
+    kernel_argmax(self->cmd, k, &(struct push_argmax){IN(x), OUT(id), SELFTEST_TOKENS * SELFTEST_ROWS});
+}
+
+static void launch_typed(selftest *self, const kernels *k, kernel_id id, const gpu_matrix *w) {
+  gpu_product p = {{IN(q), IN(d), IN(sums)}, IN(bias), IN(x), OUT(y), SELFTEST_TOKENS, SELFTEST_ROWS};
+  if (id == KERNEL_EMBED)
+    kernel_embed(self->cmd, k, w, IN(ids), OUT(x), SELFTEST_ACT_ROWS);
+  else if (id == KERNEL_MATVEC)
+    kernel_matvec(self->cmd, k, w, &p);
+  else
+    kernel_matmat(self->cmd, k, w, &p);
+}
+
+hn_status selftest_run(selftest *self, const kernels *k, kernel_id id, uint32_t type, uint64_t *digest, hn_error *err) {
+  gpu_matrix w = {0};
+  memset(self->out.mapped, 0, sizeof(selftest_output));
+  hn_status status = id < KERNEL_EMBED ? HN_OK : put_matrix(self, type, &w, err);
+  if (!status)
+    status = gpu_cmd_begin(self->cmd, err);
+  if (status)
+    return status;
+  if (id < KERNEL_EMBED)
+    launch_plain(self, k, id);
+  else
+    launch_typed(self, k, id, &w);
+  status = gpu_cmd_submit_wait(self->cmd, WAIT_NS, err);
+  if (!status)
+    *digest = selftest_digest(self->out.mapped);
+  return status;
+}

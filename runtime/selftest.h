@@ -1,0 +1,86 @@
+/*
+ * selftest.h: a few milliseconds that show whether a device computes a kernel's bits. Fixed data, one dispatch, and a digest
+ * of all that it wrote, which is compared with the one stored here. tests/test_selftest.c computes the digests from the C
+ * kernels.
+ */
+#ifndef HN_SELFTEST_H
+#define HN_SELFTEST_H
+
+#include "kernels.h"
+
+enum { /* shapes: odd where the kernels allow it */
+  SELFTEST_TOKENS = 37, /* of products: more than one workgroup's */
+  SELFTEST_ROWS = 21,   /* of a matrix */
+  SELFTEST_COLS = 768,  /* three super-blocks: most chunks of a row are empty */
+  SELFTEST_BLOCKS = SELFTEST_COLS / ACT_BLOCK,
+  SELFTEST_ACT_ROWS = 3, /* of what is normed or quantized */
+  SELFTEST_HEADS = 6, SELFTEST_KV_HEADS = 2, SELFTEST_HEAD_DIM = 80, /* padded to 96 */
+  SELFTEST_CTX = 150, SELFTEST_FIRST = 129, SELFTEST_ATTEND = 2, /* tokens at positions 129 and 130 */
+  SELFTEST_OUT_BYTES = 32768,
+};
+
+typedef struct selftest_input {
+  _Alignas(16) float x[SELFTEST_TOKENS * SELFTEST_ROWS];               /* residual; logits */
+  _Alignas(16) float gate[SELFTEST_ACT_ROWS * SELFTEST_COLS], up[SELFTEST_ACT_ROWS * SELFTEST_COLS], norm[SELFTEST_COLS];
+  _Alignas(16) int8_t q[SELFTEST_TOKENS * SELFTEST_COLS];
+  _Alignas(16) float d[SELFTEST_TOKENS * SELFTEST_BLOCKS];
+  _Alignas(16) int16_t sums[SELFTEST_TOKENS * SELFTEST_BLOCKS * 2];
+  _Alignas(16) float bias[SELFTEST_ROWS];
+  _Alignas(16) int32_t ids[SELFTEST_ACT_ROWS];
+  _Alignas(16) float qkv[SELFTEST_ATTEND * (SELFTEST_HEADS + 2 * SELFTEST_KV_HEADS) * SELFTEST_HEAD_DIM];
+  _Alignas(16) float rotation[SELFTEST_ATTEND * SELFTEST_HEAD_DIM];
+  _Alignas(16) int8_t query[SELFTEST_ATTEND * SELFTEST_HEADS * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4];
+  _Alignas(16) float query_d[SELFTEST_ATTEND * SELFTEST_HEADS * HEAD_SCALES(SELFTEST_HEAD_DIM)];
+  _Alignas(16) int8_t k[SELFTEST_KV_HEADS * SELFTEST_CTX * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4];
+  _Alignas(16) int8_t v[SELFTEST_KV_HEADS * SELFTEST_CTX * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4];
+  _Alignas(16) uint16_t scales[SELFTEST_KV_HEADS * SELFTEST_CTX * SCALE_WORDS(SELFTEST_HEAD_DIM) * 2];
+  _Alignas(16) uint8_t planes[2 * TILE_ROWS * SELFTEST_COLS * 2]; /* of the weights under test, plane behind plane */
+} selftest_input;
+
+/* What a kernel writes, from the start; all else stays zero. */
+typedef union selftest_output {
+  uint8_t bytes[SELFTEST_OUT_BYTES];
+  float y[SELFTEST_TOKENS * SELFTEST_ROWS];
+  float x[SELFTEST_ACT_ROWS * SELFTEST_COLS];
+  float o[SELFTEST_ATTEND * SELFTEST_HEADS * SELFTEST_HEAD_DIM];
+  int32_t id;
+  struct {
+    int8_t q[SELFTEST_ACT_ROWS * SELFTEST_COLS];
+    float d[SELFTEST_ACT_ROWS * SELFTEST_BLOCKS];
+    int16_t sums[SELFTEST_ACT_ROWS * SELFTEST_BLOCKS * 2];
+  } act;
+  struct {
+    int8_t q[SELFTEST_ATTEND * SELFTEST_HEADS * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4];
+    float d[SELFTEST_ATTEND * SELFTEST_HEADS * HEAD_SCALES(SELFTEST_HEAD_DIM)];
+  } query; /* rope_store; the cache it writes follows at 8192 */
+  struct {
+    uint8_t before[8192];
+    int8_t k[SELFTEST_KV_HEADS * SELFTEST_ATTEND * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4]; /* a cache of SELFTEST_ATTEND positions */
+    int8_t v[SELFTEST_KV_HEADS * SELFTEST_ATTEND * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4];
+    uint16_t scales[SELFTEST_KV_HEADS * SELFTEST_ATTEND * SCALE_WORDS(SELFTEST_HEAD_DIM) * 2];
+  } cache;
+} selftest_output;
+
+/* All of it but the planes. Ties, zeros, blocks below X_TINY, the largest codes and subnormal scales are among it. */
+void selftest_fill(selftest_input *in);
+
+/* The (SELFTEST_ROWS, SELFTEST_COLS) weights of a type as a file has them; blocks: selftest_matrix_bytes(type). */
+size_t selftest_matrix_bytes(uint32_t type);
+void selftest_fill_matrix(uint32_t type, uint8_t *blocks);
+
+uint64_t selftest_digest(const selftest_output *out);
+
+/* What is stored for a kernel and type. */
+uint64_t selftest_expected(kernel_id id, uint32_t type);
+
+typedef struct selftest selftest; /* the buffers and commands of self-tests on one device; belongs to one thread */
+
+/* Errors: OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
+hn_status selftest_create(gpu_device *device, selftest **out, hn_error *err);
+void selftest_destroy(selftest **test); /* NULL is accepted */
+
+/* Runs the kernel (its pipeline must be there) and gives the digest of what it wrote. Blocks.
+ * Errors: DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
+hn_status selftest_run(selftest *test, const kernels *k, kernel_id id, uint32_t type, uint64_t *digest, hn_error *err);
+
+#endif

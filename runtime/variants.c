@@ -1,0 +1,75 @@
+#include "variants.h"
+
+#include <stdio.h>
+#include <string.h>
+
+hn_status variants_init(kernels *k, const spirv_module *modules, bool test_bits, variants *out, hn_error *err) {
+  *out = (variants){.kernels = k, .modules = modules};
+  return test_bits ? selftest_create(k->device, &out->test, err) : HN_OK;
+}
+
+void variants_finish(variants *v) {
+  selftest_destroy(&v->test);
+}
+
+static void note_wrong(variants *v, const char *name) {
+  size_t used = strlen(v->wrong), left = sizeof v->wrong - used;
+  v->n_wrong++;
+  if (left > strlen(name) + 8)
+    snprintf(v->wrong + used, left, "%s%s", used ? ", " : "", name);
+  else if (left > 5 && strcmp(v->wrong + used - 3, "...") != 0)
+    snprintf(v->wrong + used, left, ", ...");
+}
+
+/* The self-test of a pipeline that is there. */
+static hn_status judge(variants *v, kernel_id id, uint32_t type, const spirv_module *module, bool *right, hn_error *err) {
+  uint64_t digest = 0;
+  *right = true;
+  hn_status status = v->test ? selftest_run(v->test, v->kernels, id, type, &digest, err) : HN_OK;
+  if (status || !v->test)
+    return status;
+  *right = digest == selftest_expected(id, type);
+  if (!*right) {
+    const gpu_device *d = v->kernels->device;
+    note_wrong(v, module->name);
+    hn_log(&d->instance->logger, HN_LOG_WARNING, "%s computes the shader %s wrong (a fault of its driver)", d->info.name, module->name);
+  }
+  return HN_OK;
+}
+
+/* Packed products come first where the device has them in hardware, else integers in floats. */
+static bool comes_first(const gpu_device *device, const spirv_module *module) {
+  bool floats = strcmp(module->variant, "intf32") == 0;
+  return floats != device->info.fast_integer_dot_product;
+}
+
+hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err) {
+  kernels *k = v->kernels;
+  bool found = false, right = false;
+  if (k->pipelines[id][type].handle)
+    return HN_OK;
+  for (int pass = 0; pass < 2; pass++)
+    for (const spirv_module *m = v->modules; m->name; m++) {
+      if (!kernel_is(m, id, type) || comes_first(k->device, m) != (pass == 0))
+        continue;
+      found = true;
+      hn_status status = kernels_use(k, id, type, m, err);
+      if (!status)
+        status = judge(v, id, type, m, &right, err);
+      if (status || right)
+        return status;
+    }
+  gpu_pipeline_finish(k->device, &k->pipelines[id][type]);
+  const char *of = id < KERNEL_EMBED ? "" : quant_info(type).name;
+  if (!found)
+    return hn_fail(err, HN_ERROR_UNSUPPORTED, "no shader %s %s", kernel_name(id), of);
+  return hn_fail(err, HN_ERROR_UNSUPPORTED, "%s computes every variant of the shader %s %s wrong; update its driver (%s)",
+                 k->device->info.name, kernel_name(id), of, k->device->info.driver);
+}
+
+hn_status variants_add_plain(variants *v, hn_error *err) {
+  hn_status status = HN_OK;
+  for (int id = 0; id < KERNEL_EMBED && !status; id++)
+    status = variants_add(v, (kernel_id)id, 0, err);
+  return status;
+}

@@ -1,0 +1,26 @@
+/* variants.h: which of a kernel's variants a device runs: the first that suits it and gives the right bits. */
+#ifndef HN_VARIANTS_H
+#define HN_VARIANTS_H
+
+#include "selftest.h"
+
+typedef struct variants {
+  kernels *kernels;
+  const spirv_module *modules; /* ends with an empty one; in a program spirv_modules */
+  selftest *test;              /* NULL: nothing is run, the first variant is taken */
+  uint32_t n_wrong;            /* modules whose bits were wrong */
+  char wrong[512];             /* their names, separated by ", "; "..." where they are too many */
+} variants;
+
+/* test_bits: run the self-test. Errors: those of selftest_create. */
+hn_status variants_init(kernels *k, const spirv_module *modules, bool test_bits, variants *out, hn_error *err);
+void variants_finish(variants *v); /* a zeroed one is accepted; the kernels stay */
+
+/* Chooses and compiles one; nothing happens where it is there already. Errors: UNSUPPORTED (no such kernel, or no variant gives
+ * the right bits on this device), those of gpu_pipeline_init and selftest_run. */
+hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err);
+
+/* Those that need no type of weights. */
+hn_status variants_add_plain(variants *v, hn_error *err);
+
+#endif
