@@ -8,9 +8,16 @@
 /* A model on a device: weights and compiled kernels; immutable, shared by sessions. */
 typedef struct gpu_weights gpu_weights;
 
-/* The device must outlive the weights. Errors: those of gpu.h, CANCELLED (progress returned false). */
-hn_status gpu_weights_create(gpu_device *device, const model_header *model, hn_progress_fn progress, void *user,
-                             gpu_weights **out, hn_error *err);
+typedef struct gpu_weights_params {
+  hn_progress_fn progress; /* NULL: none */
+  void *user;
+  bool trust; /* take the first variant of each kernel without a self-test: for devices that compute nothing */
+} gpu_weights_params;
+
+/* The device must outlive the weights. Errors: those of gpu.h, CANCELLED (progress returned false), NO_DEVICE (a kernel whose
+ * bits are wrong on this device in each of its variants). */
+hn_status gpu_weights_create(gpu_device *device, const model_header *model, const gpu_weights_params *params, gpu_weights **out,
+                             hn_error *err);
 void gpu_weights_destroy(gpu_weights **weights);
 
 /* The weights must outlive it. Errors: OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */

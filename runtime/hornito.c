@@ -7,6 +7,7 @@
 
 #include "../loader/quant.h"
 #include "model_object.h"
+#include "variants.h"
 
 const char *hn_version(void) {
   return HORNITO_VERSION;
@@ -55,6 +56,32 @@ hn_status hn_context_find_device(const hn_context *ctx, const char *device, int3
   hn_status status = gpu_instance_find(ctx->gpu, device, &found, err);
   if (!status)
     *index = (int32_t)found;
+  return status;
+}
+
+static hn_status try_shaders(gpu_device *device, hn_self_test *out, hn_error *err) {
+  kernels k;
+  variants v;
+  kernels_init(device, &k);
+  hn_status status = variants_init(&k, spirv_modules, true, &v, err);
+  if (!status)
+    status = variants_try_all(&v, err);
+  *out = (hn_self_test){.n_shaders = v.n_tried, .n_wrong = v.n_wrong};
+  snprintf(out->wrong, sizeof out->wrong, "%s", v.wrong);
+  variants_finish(&v);
+  kernels_finish(&k);
+  return status;
+}
+
+hn_status hn_context_self_test(hn_context *ctx, size_t index, const char *cache_dir, hn_self_test *out, hn_error *err) {
+  gpu_device *device;
+  *out = (hn_self_test){0};
+  if (index >= ctx->gpu->n_devices)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "device %zu: there are %u", index, (unsigned)ctx->gpu->n_devices);
+  hn_status status = gpu_device_create(ctx->gpu, (uint32_t)index, cache_dir, &device, err);
+  if (!status)
+    status = try_shaders(device, out, err);
+  gpu_device_destroy(&device);
   return status;
 }
 
@@ -156,7 +183,8 @@ static hn_status load_weights(hn_model *self, const hn_model_params *params, hn_
   status = gpu_device_create(self->context->gpu, (uint32_t)device, params->cache_dir, &self->device, err);
   if (status)
     return status;
-  return gpu_weights_create(self->device, &self->header, params->progress, params->progress_user, &self->gpu, err);
+  return gpu_weights_create(self->device, &self->header, &(gpu_weights_params){params->progress, params->progress_user, false},
+                            &self->gpu, err);
 }
 
 hn_status hn_model_load(hn_context *ctx, const char *path, const hn_model_params *params, hn_model **out, hn_error *err) {

@@ -133,6 +133,20 @@ HN_API hn_status hn_context_device(const hn_context *ctx, size_t index, hn_devic
  */
 HN_API hn_status hn_context_find_device(const hn_context *ctx, const char *device, int32_t *index, hn_error *err);
 
+typedef struct hn_self_test {
+  uint32_t n_shaders, n_wrong;
+  char wrong[512]; /* the names of those whose bits were wrong, separated by ", "; "..." where they are too many */
+} hn_self_test;
+
+/*
+ * Runs every shader, each of its variants too, on a few KiB of fixed data on device `index` (0 ..) and compares what it writes,
+ * bit for bit, with what it must. (hn_model_load does this with the shaders that it takes, chooses another variant in place
+ * of a wrong one, logs a warning, and fails with NO_DEVICE where none is right.) Blocks for as long as the driver takes to compile them:
+ * seconds at the first time. cache_dir: see hn_model_params. Errors: ARGUMENT, NO_DEVICE (the device is not usable),
+ * OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, DEVICE_LOST, TIMEOUT, VULKAN. Thread-safety: Safe
+ */
+HN_API hn_status hn_context_self_test(hn_context *ctx, size_t index, const char *cache_dir, hn_self_test *out, hn_error *err);
+
 /* ---- models ---- */
 
 typedef struct hn_model hn_model;

@@ -13,9 +13,21 @@ const char *kernel_name(kernel_id id) {
   return names[id];
 }
 
-bool kernel_is(const spirv_module *module, kernel_id id, uint32_t type) {
-  const char *type_name = id < KERNEL_EMBED ? "" : quant_info(type).name;
-  return strcmp(module->kernel, names[id]) == 0 && strcasecmp(module->type, type_name) == 0;
+static bool type_of(const char *name, uint32_t *type) {
+  for (*type = 0; *type < N_KERNEL_TYPES; ++*type)
+    if (quant_is_quantized(*type) && strcasecmp(name, quant_info(*type).name) == 0)
+      return true;
+  *type = 0;
+  return false;
+}
+
+bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type) {
+  for (int i = 0; i < N_KERNELS; i++)
+    if (strcmp(module->kernel, names[i]) == 0) {
+      *id = (kernel_id)i;
+      return type_of(module->type, type) == (i >= KERNEL_EMBED);
+    }
+  return false;
 }
 
 hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err) {
@@ -24,23 +36,8 @@ hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_modul
   return gpu_pipeline_init(k->device, module->name, module->words, module->n_words, NULL, 0, pipeline, err);
 }
 
-hn_status kernels_add(kernels *k, kernel_id id, uint32_t type, hn_error *err) {
-  if (k->pipelines[id][type].handle)
-    return HN_OK;
-  for (const spirv_module *m = spirv_modules; m->name; m++)
-    if (kernel_is(m, id, type))
-      return kernels_use(k, id, type, m, err);
-  return hn_fail(err, HN_ERROR_UNSUPPORTED, "no shader %s for weights of type %s", names[id], quant_info(type).name);
-}
-
-hn_status kernels_init(gpu_device *device, kernels *out, hn_error *err) {
-  hn_status status = HN_OK;
+void kernels_init(gpu_device *device, kernels *out) {
   *out = (kernels){.device = device};
-  for (int id = 0; id < KERNEL_EMBED && !status; id++)
-    status = kernels_add(out, (kernel_id)id, 0, err);
-  if (status)
-    kernels_finish(out);
-  return status;
 }
 
 void kernels_finish(kernels *k) {

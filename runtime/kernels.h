@@ -27,17 +27,14 @@ typedef struct kernels {
 /* "matvec" */
 const char *kernel_name(kernel_id id);
 
-/* True for a module of this kernel and, if it has one, this type. */
-bool kernel_is(const spirv_module *module, kernel_id id, uint32_t type);
+/* Which kernel a module is, and for which type of weights (0: it has none). False where it is none of this build's. */
+bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type);
 
 /* Makes the module's pipeline the one of (id, type); the one before is destroyed. Errors: see gpu_pipeline_init. */
 hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err);
 
-/* kernels_use of the first variant; nothing happens where one is there already. */
-hn_status kernels_add(kernels *k, kernel_id id, uint32_t type, hn_error *err);
-
-/* All kernels without types. On failure all is released. */
-hn_status kernels_init(gpu_device *device, kernels *out, hn_error *err);
+/* Without a pipeline; variants.h adds them. */
+void kernels_init(gpu_device *device, kernels *out);
 
 /* A zeroed or finished one is accepted. */
 void kernels_finish(kernels *k);

@@ -28,6 +28,7 @@ static hn_status judge(variants *v, kernel_id id, uint32_t type, const spirv_mod
   hn_status status = v->test ? selftest_run(v->test, v->kernels, id, type, &digest, err) : HN_OK;
   if (status || !v->test)
     return status;
+  v->n_tried++;
   *right = digest == selftest_expected(id, type);
   if (!*right) {
     const gpu_device *d = v->kernels->device;
@@ -50,7 +51,9 @@ hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err) 
     return HN_OK;
   for (int pass = 0; pass < 2; pass++)
     for (const spirv_module *m = v->modules; m->name; m++) {
-      if (!kernel_is(m, id, type) || comes_first(k->device, m) != (pass == 0))
+      kernel_id its_id;
+      uint32_t its_type;
+      if (!kernel_of(m, &its_id, &its_type) || its_id != id || its_type != type || comes_first(k->device, m) != (pass == 0))
         continue;
       found = true;
       hn_status status = kernels_use(k, id, type, m, err);
@@ -60,16 +63,31 @@ hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err) 
         return status;
     }
   gpu_pipeline_finish(k->device, &k->pipelines[id][type]);
-  const char *of = id < KERNEL_EMBED ? "" : quant_info(type).name;
+  const char *space = id < KERNEL_EMBED ? "" : " ", *of = id < KERNEL_EMBED ? "" : quant_info(type).name;
   if (!found)
-    return hn_fail(err, HN_ERROR_UNSUPPORTED, "no shader %s %s", kernel_name(id), of);
-  return hn_fail(err, HN_ERROR_UNSUPPORTED, "%s computes every variant of the shader %s %s wrong; update its driver (%s)",
-                 k->device->info.name, kernel_name(id), of, k->device->info.driver);
+    return hn_fail(err, HN_ERROR_UNSUPPORTED, "this build has no shader %s%s%s", kernel_name(id), space, of);
+  return hn_fail(err, HN_ERROR_NO_DEVICE, "%s computes every variant of the shader %s%s%s wrong: its driver (%s) is at fault, a newer one may help; the device \"cpu\" works without",
+                 k->device->info.name, kernel_name(id), space, of, k->device->info.driver);
 }
 
 hn_status variants_add_plain(variants *v, hn_error *err) {
   hn_status status = HN_OK;
   for (int id = 0; id < KERNEL_EMBED && !status; id++)
     status = variants_add(v, (kernel_id)id, 0, err);
+  return status;
+}
+
+hn_status variants_try_all(variants *v, hn_error *err) {
+  hn_status status = HN_OK;
+  for (const spirv_module *m = v->modules; m->name && !status; m++) {
+    kernel_id id;
+    uint32_t type;
+    bool right;
+    if (!kernel_of(m, &id, &type))
+      return hn_fail(err, HN_ERROR_UNSUPPORTED, "no kernel for the shader %s", m->name);
+    status = kernels_use(v->kernels, id, type, m, err);
+    if (!status)
+      status = judge(v, id, type, m, &right, err);
+  }
   return status;
 }

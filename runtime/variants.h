@@ -8,7 +8,7 @@ typedef struct variants {
   kernels *kernels;
   const spirv_module *modules; /* ends with an empty one; in a program spirv_modules */
   selftest *test;              /* NULL: nothing is run, the first variant is taken */
-  uint32_t n_wrong;            /* modules whose bits were wrong */
+  uint32_t n_tried, n_wrong;   /* modules that were run, and whose bits were wrong */
   char wrong[512];             /* their names, separated by ", "; "..." where they are too many */
 } variants;
 
@@ -16,11 +16,14 @@ typedef struct variants {
 hn_status variants_init(kernels *k, const spirv_module *modules, bool test_bits, variants *out, hn_error *err);
 void variants_finish(variants *v); /* a zeroed one is accepted; the kernels stay */
 
-/* Chooses and compiles one; nothing happens where it is there already. Errors: UNSUPPORTED (no such kernel, or no variant gives
- * the right bits on this device), those of gpu_pipeline_init and selftest_run. */
+/* Chooses and compiles one; nothing happens where it is there already. Errors: UNSUPPORTED (no such kernel), NO_DEVICE (no variant gives the
+ * right bits on this device), those of gpu_pipeline_init and selftest_run. */
 hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err);
 
 /* Those that need no type of weights. */
 hn_status variants_add_plain(variants *v, hn_error *err);
+
+/* Compiles and runs every module of the table, one after the other. Errors: as above, but for wrong bits, which are counted. */
+hn_status variants_try_all(variants *v, hn_error *err);
 
 #endif

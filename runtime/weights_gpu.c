@@ -5,15 +5,16 @@
 
 #include "gpu_upload.h"
 #include "threads.h"
+#include "variants.h"
 
 enum { OTHERS = 3 }; /* tensors that belong to no layer */
 
 typedef struct loading {
   gpu_weights *weights;
+  gpu_weights_params params;
+  variants variants;
   gpu_upload upload;
   threads *pool;
-  hn_progress_fn progress;
-  void *user;
   uint64_t done, total;
   hn_error *err;
 } loading;
@@ -115,7 +116,7 @@ static hn_status load_matrix(loading *l, const gguf_tensor *tensor, gpu_memory_k
   for (int p = 0; p < N_PLANES; p++)
     out->planes[p] = t.planes.tile_bytes[p] ? buffer->address + offsets[p] : 0;
   l->done += tensor->bytes;
-  if (l->progress && !l->progress(l->user, l->done, l->total))
+  if (l->params.progress && !l->params.progress(l->params.user, l->done, l->total))
     return hn_fail(l->err, HN_ERROR_CANCELLED, "loading was cancelled");
   return HN_OK;
 }
@@ -123,9 +124,9 @@ static hn_status load_matrix(loading *l, const gguf_tensor *tensor, gpu_memory_k
 static hn_status load_product(loading *l, const gguf_tensor *tensor, gpu_matrix *out) {
   hn_status status = load_matrix(l, tensor, GPU_MEMORY_DEVICE, out);
   if (!status)
-    status = kernels_add(&l->weights->kernels, KERNEL_MATVEC, out->type, l->err);
+    status = variants_add(&l->variants, KERNEL_MATVEC, out->type, l->err);
   if (!status)
-    status = kernels_add(&l->weights->kernels, KERNEL_MATMAT, out->type, l->err);
+    status = variants_add(&l->variants, KERNEL_MATMAT, out->type, l->err);
   return status;
 }
 
@@ -147,7 +148,7 @@ static hn_status load_embedding(loading *l, const model_tensors *t) {
   w->tok_embd = w->output;
   if (!status && t->tok_embd != t->output)
     status = load_matrix(l, t->tok_embd, GPU_MEMORY_HOST, &w->tok_embd);
-  return status ? status : kernels_add(&w->kernels, KERNEL_EMBED, w->tok_embd.type, l->err);
+  return status ? status : variants_add(&l->variants, KERNEL_EMBED, w->tok_embd.type, l->err);
 }
 
 static hn_status load(loading *l, const model_header *model) {
@@ -157,7 +158,9 @@ static hn_status load(loading *l, const model_header *model) {
   if (t->rope_freqs)
     memcpy(freqs, t->rope_freqs->data, t->rope_freqs->bytes);
   rope_init(&model->config, t->rope_freqs ? freqs : NULL, &w->rope);
-  hn_status status = kernels_init(w->device, &w->kernels, l->err);
+  hn_status status = variants_init(&w->kernels, spirv_modules, !l->params.trust, &l->variants, l->err);
+  if (!status)
+    status = variants_add_plain(&l->variants, l->err);
   if (!status)
     status = threads_create(0, &l->pool, l->err);
   if (!status)
@@ -170,16 +173,18 @@ static hn_status load(loading *l, const model_header *model) {
     status = load_layer(l, &t->layers[i], &w->layers[i]);
   gpu_upload_finish(&l->upload);
   threads_destroy(&l->pool);
+  variants_finish(&l->variants);
   return status;
 }
 
-hn_status gpu_weights_create(gpu_device *device, const model_header *model, hn_progress_fn progress, void *user,
-                             gpu_weights **out, hn_error *err) {
+hn_status gpu_weights_create(gpu_device *device, const model_header *model, const gpu_weights_params *params, gpu_weights **out,
+                             hn_error *err) {
   *out = NULL;
   uint32_t n_layers = model->config.n_layers;
   gpu_weights *self = calloc(1, sizeof *self);
   if (self) {
     self->device = device;
+    kernels_init(device, &self->kernels);
     self->config = model->config;
     self->layers = calloc(n_layers, sizeof *self->layers);
     self->buffers = calloc((size_t)n_layers * (N_LAYER_MATRICES + N_LAYER_VECTORS) + OTHERS, sizeof *self->buffers);
@@ -188,7 +193,7 @@ hn_status gpu_weights_create(gpu_device *device, const model_header *model, hn_p
     gpu_weights_destroy(&self);
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for %u layers", (unsigned)n_layers);
   }
-  loading l = {.weights = self, .progress = progress, .user = user, .total = model_matrix_bytes(model), .err = err};
+  loading l = {.weights = self, .params = *params, .total = model_matrix_bytes(model), .err = err};
   hn_status status = load(&l, model);
   if (status)
     gpu_weights_destroy(&self);

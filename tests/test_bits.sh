@@ -1,6 +1,6 @@
 #!/bin/sh
 # test_bits.sh BUILD MODEL DRIVERS PART: the logits of 200 tokens of a text have the same SHA-256 on every driver, on the CPU and in
-# chunks of 1, 7, 64 and 200 tokens; an altered shader and failing submissions are noticed. PART: a driver of drivers/run; chunks;
+# chunks of 1, 7, 64 and 200 tokens; an altered shader is replaced by its variant or refused, failing submissions are noticed. PART: a driver of drivers/run; chunks;
 # noticed; quick (some of each). MODEL: SmolLM2-135M-Instruct Q4_1. Exit 77 where it or the driver is missing.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -51,14 +51,34 @@ expect() { # NAME DRIVER CHUNK
   esac
 }
 
-notices_altered() { # SHADER CHUNK: one byte of a shader is another
-  "$build/tests/alter_spirv" "$build/hornito" "$build/shaders/$1.spv" "$work/hornito" || exit 1
+altered() { # CHUNK MODULE...: the result with one byte of each of these shaders another
+  chunk=$1
+  shift
+  cp "$build/hornito" "$work/hornito"
+  for module in "$@"; do
+    "$build/tests/alter_spirv" "$work/hornito" "$build/shaders/$module.spv" "$work/hornito.new" || exit 1
+    mv "$work/hornito.new" "$work/hornito"
+  done
   chmod +x "$work/hornito"
-  got=$(hash "$1" lavapipe-256 "$2" "$work/hornito")
-  case $got in
-  "$reference" | "exit "*) fail "$1" "altered gives $got" ;;
-  *) echo "ok: $1 altered gives $got" ;;
-  esac
+  hash altered lavapipe-256 "$chunk" "$work/hornito"
+}
+
+refuses_altered() { # MODULE...: all variants of a kernel
+  got=$(altered 200 "$@")
+  if [ "$got" = "exit 1" ] && grep -q "^hornito: .*computes every variant of the shader ${1%%_q*}" "$work/altered.log"; then
+    echo "ok: $(grep '^hornito: .*every' "$work/altered.log")"
+  else
+    fail altered "$* gives $got, expected exit 1"
+  fi
+}
+
+replaces_altered() { # MODULE CHUNK: the one that this driver would take
+  got=$(altered "$2" "$1")
+  if [ "$got" = "$reference" ] && grep -q "^hornito: warning: .*computes the shader $1 wrong" "$work/altered.log"; then
+    echo "ok: $(grep '^hornito: warning: ' "$work/altered.log")"
+  else
+    fail altered "$1 gives $got, expected $reference and a warning"
+  fi
 }
 
 notices_failing() { # FAULT MESSAGE: nothing falls back to the CPU
@@ -79,7 +99,7 @@ case $part in
 quick)
   expect lavapipe-256 lavapipe-256 200
   expect chunk-7 lavapipe-256 7
-  notices_altered norm_quant 200
+  refuses_altered norm_quant
   notices_failing submit "the work was not done"
   ;;
 chunks)
@@ -90,10 +110,12 @@ chunks)
   ;;
 noticed)
   expect lavapipe-256 lavapipe-256 200
-  for shader in norm_quant rope_store attention matmat_q4_1; do
-    notices_altered $shader 200
-  done
-  notices_altered matvec_q4_1 1
+  refuses_altered norm_quant
+  refuses_altered rope_store
+  refuses_altered matmat_q4_1 matmat_q4_1_intf32
+  replaces_altered attention_intf32 200
+  replaces_altered matmat_q4_1_intf32 200
+  replaces_altered matvec_q4_1_intf32 1
   notices_failing submit "the work was not done"
   notices_failing wait "did not finish within"
   notices_failing memory "has no memory for"

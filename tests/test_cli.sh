@@ -138,6 +138,7 @@ if [ $code -eq 0 ]; then
   out_has '^0: '
   out_has '(best)'
   out_has '^cpu: '
+  out_has '^ *shaders *all [0-9]* give the right bits$'
 else
   [ $code -eq 1 ]
   check 'devices: exit code'

@@ -33,7 +33,25 @@ static const char *type_name(hn_device_type type) {
   return names[type <= HN_DEVICE_OTHER ? type : HN_DEVICE_OTHER];
 }
 
-static void print_text(size_t index, const hn_device_info *d) {
+/* What the self-test of the shaders says of a device. */
+typedef struct verdict {
+  bool done; /* false: the device is not usable, or failed, see error */
+  hn_self_test test;
+  hn_error error;
+} verdict;
+
+static void print_shaders(const verdict *v) {
+  const hn_self_test *t = &v->test;
+  if (!v->done)
+    out_printf("   shaders   not tested: %s\n", v->error.message);
+  else if (t->n_wrong == 0)
+    out_printf("   shaders   all %u give the right bits\n", (unsigned)t->n_shaders);
+  else
+    out_printf("   shaders   %u of %u give wrong bits (a fault of the driver): %s\n", (unsigned)t->n_wrong, (unsigned)t->n_shaders,
+               t->wrong);
+}
+
+static void print_text(size_t index, const hn_device_info *d, const verdict *v) {
   char size[HUMAN_SIZE];
   /* The fields of a VK_MAKE_API_VERSION: 3 bits variant, 7 major, 10 minor, 12 patch. */
   unsigned major = (d->vulkan_version >> 22) & 0x7F, minor = (d->vulkan_version >> 12) & 0x3FF,
@@ -56,9 +74,11 @@ static void print_text(size_t index, const hn_device_info *d) {
   for (int i = 0; i < N_FEATURES; i++)
     out_printf("%s%s %s", i == 0 ? "   features  " : ", ", features[i].name, features[i].has ? "yes" : "no");
   out_printf("\n   usable    %s%s\n", d->usable ? "yes" : "no, it lacks ", d->usable ? "" : d->lacks);
+  if (d->usable)
+    print_shaders(v);
 }
 
-static void add_json(cJSON *list, size_t index, const hn_device_info *d) {
+static void add_json(cJSON *list, size_t index, const hn_device_info *d, const verdict *v) {
   cJSON *o = cJSON_CreateObject();
   json_add_number(o, "index", (double)index);
   json_add_text(o, "name", d->name);
@@ -85,21 +105,32 @@ static void add_json(cJSON *list, size_t index, const hn_device_info *d) {
   cJSON_AddBoolToObject(o, "usable", d->usable);
   cJSON_AddBoolToObject(o, "best", d->best);
   json_add_text(o, "lacks", d->lacks);
+  if (d->usable) {
+    cJSON *shaders = cJSON_AddObjectToObject(o, "shaders");
+    json_add_number(shaders, "tested", v->test.n_shaders);
+    json_add_number(shaders, "wrong", v->test.n_wrong);
+    json_add_text(shaders, "wrong_names", v->test.wrong);
+    json_add_text(shaders, "error", v->done ? "" : v->error.message);
+  }
   cJSON_AddItemToArray(list, o);
 }
 
 static int list_devices(const runner *r, cJSON *list) {
   size_t n = hn_context_n_devices(r->ctx), n_usable = 0;
+  char cache[MAX_PATH_LENGTH];
   for (size_t i = 0; i < n; i++) {
     hn_device_info info;
     hn_error err = {0};
     if (hn_context_device(r->ctx, i, &info, &err) != HN_OK)
       return print_failure(&err);
     n_usable += info.usable ? 1 : 0;
+    verdict v = {.done = false};
+    if (info.usable)
+      v.done = hn_context_self_test(r->ctx, i, pipeline_cache(cache), &v.test, &v.error) == HN_OK;
     if (list != NULL)
-      add_json(list, i, &info);
+      add_json(list, i, &info, &v);
     else
-      print_text(i, &info);
+      print_text(i, &info, &v);
   }
   if (list == NULL && n > 0)
     out_printf("cpu: plain C, always usable (--device cpu)\n");

@@ -14,8 +14,6 @@
 
 #define MAX_TEXT ((size_t)256 << 20) /* bytes of a prompt or a text; bounds what a wrong file name can cost */
 
-enum { MAX_PATH_LENGTH = 4096 };
-
 static atomic_uint validation_messages;
 static volatile sig_atomic_t interrupt_seen;
 static _Atomic(hn_session *) interrupt_session;
@@ -111,8 +109,7 @@ static bool on_progress(void *user, uint64_t done, uint64_t total) {
   return !interrupted();
 }
 
-/* The folder for compiled pipelines, as the XDG base directory specification has it. NULL: none is known. */
-static const char *cache_dir(char path[MAX_PATH_LENGTH]) {
+const char *pipeline_cache(char path[MAX_PATH_LENGTH]) {
   const char *cache = getenv("XDG_CACHE_HOME");
   const char *home = getenv("HOME");
   int n = -1;
@@ -150,7 +147,7 @@ int runner_load(runner *r) {
   char cache[MAX_PATH_LENGTH];
   const hn_model_params params = {
       .device = opt->device,
-      .cache_dir = cache_dir(cache),
+      .cache_dir = pipeline_cache(cache),
       .progress = on_progress,
   };
   hn_error err = {0};

@@ -28,6 +28,10 @@ int runner_load_header(runner *r, const options *opt, const char *path); /* no w
 int runner_open_session(runner *r, uint32_t n_ctx);                      /* 0: the default */
 int runner_finish(runner *r, int code);
 
+/* The folder for compiled pipelines, as the XDG base directory specification has it, written to path. NULL: none is known. */
+enum { MAX_PATH_LENGTH = 4096 };
+const char *pipeline_cache(char path[MAX_PATH_LENGTH]);
+
 /* The exit code of a status, and the same with the error printed. */
 int exit_code(hn_status status);
 int print_failure(const hn_error *err);

@@ -1,0 +1,23 @@
+#include "spirv_fault.h"
+
+enum { HEADER_WORDS = 5, OP_FADD = 129, OP_FSUB = 131, OP_FMUL = 133, OP_FORD_LESS = 184, OP_FORD_GREATER = 186 };
+
+static size_t find_last(const uint32_t *words, size_t n_words, uint32_t opcode) {
+  size_t found = 0;
+  for (size_t at = HEADER_WORDS; at < n_words && words[at] >> 16; at += words[at] >> 16)
+    if ((words[at] & 0xFFFF) == opcode)
+      found = at;
+  return found;
+}
+
+bool spirv_fault_find(const uint32_t *words, size_t n_words, size_t *at, uint32_t *value) {
+  static const uint32_t faults[][2] = {{OP_FADD, OP_FSUB}, {OP_FMUL, OP_FADD}, {OP_FORD_GREATER, OP_FORD_LESS}};
+  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+    *at = find_last(words, n_words, faults[i][0]);
+    if (*at) {
+      *value = (words[*at] & 0xFFFF0000u) | faults[i][1];
+      return true;
+    }
+  }
+  return false;
+}

@@ -1,0 +1,147 @@
+/*
+ * test_selftest.c: the digests that runtime/selftest.c stores are those of the C kernels on the self-test's data.
+ * `test_selftest --print` writes the table, after a deliberate change of the arithmetic or of the data.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../runtime/kernels_cpu.h"
+#include "../runtime/selftest.h"
+
+static selftest_input in;
+static selftest_output out;
+
+static cpu_q8 activations(void) {
+  return (cpu_q8){out.act.q, out.act.d, out.act.sums};
+}
+
+static const cpu_heads heads = {SELFTEST_HEADS, SELFTEST_KV_HEADS, SELFTEST_HEAD_DIM, SELFTEST_CTX};
+
+static void rope_store(void) {
+  const cpu_heads two = {SELFTEST_HEADS, SELFTEST_KV_HEADS, SELFTEST_HEAD_DIM, SELFTEST_ATTEND};
+  for (uint32_t t = 0; t < SELFTEST_ATTEND; t++)
+    cpu_rope_store(&two, in.qkv + t * (SELFTEST_HEADS + 2 * SELFTEST_KV_HEADS) * SELFTEST_HEAD_DIM, in.rotation + t * SELFTEST_HEAD_DIM, t, t,
+                   (cpu_query){out.query.q, out.query.d}, (cpu_cache){out.cache.k, out.cache.v, out.cache.scales});
+}
+
+static void attention(void) {
+  for (uint32_t t = 0; t < SELFTEST_ATTEND; t++)
+    for (uint32_t head = 0; head < SELFTEST_HEADS; head++)
+      cpu_attention(&heads, (cpu_query){in.query, in.query_d}, t, head, (cpu_cache){in.k, in.v, in.scales}, SELFTEST_FIRST + t + 1,
+                    out.o + (t * SELFTEST_HEADS + head) * SELFTEST_HEAD_DIM);
+}
+
+static void run_plain(kernel_id id) {
+  const uint32_t blocks = SELFTEST_ACT_ROWS * SELFTEST_BLOCKS;
+  switch (id) {
+  case KERNEL_NORM_QUANT:
+    for (uint32_t row = 0; row < SELFTEST_ACT_ROWS; row++)
+      cpu_norm_quant(in.gate + row * SELFTEST_COLS, in.norm, SELFTEST_COLS, 1.0f / SELFTEST_COLS, 1e-5f, activations(), row);
+    break;
+  case KERNEL_QUANTIZE: cpu_quantize(in.gate, 0, blocks, activations()); break;
+  case KERNEL_SWIGLU_QUANT: cpu_swiglu_quant(in.gate, in.up, 0, blocks, activations()); break;
+  case KERNEL_ROPE_STORE: rope_store(); break;
+  case KERNEL_ATTENTION: attention(); break;
+  case KERNEL_ARGMAX: out.id = cpu_argmax(in.x, SELFTEST_TOKENS * SELFTEST_ROWS); break;
+  default: fail();
+  }
+}
+
+static void run_typed(kernel_id id, uint32_t type) {
+  uint8_t *blocks = malloc(selftest_matrix_bytes(type));
+  assert_non_null(blocks);
+  selftest_fill_matrix(type, blocks);
+  cpu_matrix w = {type, SELFTEST_ROWS, SELFTEST_COLS, blocks, selftest_matrix_bytes(type) / SELFTEST_ROWS};
+  if (id == KERNEL_EMBED)
+    for (int i = 0; i < SELFTEST_ACT_ROWS; i++)
+      cpu_embed(&w, in.ids[i], out.x + i * SELFTEST_COLS);
+  else
+    cpu_matmul(&(cpu_product){&w, {in.q, in.d, in.sums}, SELFTEST_TOKENS, in.bias, in.x, out.y, SELFTEST_ROWS}, 0, SELFTEST_ROWS);
+  free(blocks);
+}
+
+static uint64_t digest_of(kernel_id id, uint32_t type) {
+  memset(&out, 0, sizeof out);
+  if (id < KERNEL_EMBED)
+    run_plain(id);
+  else
+    run_typed(id, type);
+  return selftest_digest(&out);
+}
+
+static void test_digests(void **state) {
+  (void)state;
+  for (const spirv_module *m = spirv_modules; m->name; m++) {
+    kernel_id id;
+    uint32_t type;
+    assert_true(kernel_of(m, &id, &type));
+    uint64_t want = digest_of(id, type), stored = selftest_expected(id, type);
+    if (want != stored)
+      fail_msg("%s: the C kernel gives %016llx, selftest.c has %016llx", m->name, (unsigned long long)want, (unsigned long long)stored);
+  }
+}
+
+/* Most are not zero, and none is large or no number. */
+static void check_values(const float *x, size_t n) {
+  size_t zeros = 0;
+  for (size_t i = 0; i < n; i++) {
+    assert_true(x[i] > -1e9f && x[i] < 1e9f);
+    zeros += x[i] == 0;
+  }
+  assert_true(zeros < n / 4);
+}
+
+/* Data on which a kernel gives zeros, or no number, would hide faults. */
+static void test_data_is_telling(void **state) {
+  (void)state;
+  for (const spirv_module *m = spirv_modules; m->name; m++) {
+    kernel_id id;
+    uint32_t type;
+    assert_true(kernel_of(m, &id, &type));
+    digest_of(id, type);
+    if (id == KERNEL_MATVEC || id == KERNEL_MATMAT)
+      check_values(out.y, sizeof out.y / 4);
+    else if (id == KERNEL_EMBED)
+      check_values(out.x, sizeof out.x / 4);
+    else if (id == KERNEL_ATTENTION)
+      check_values(out.o, sizeof out.o / 4);
+    else if (id == KERNEL_NORM_QUANT || id == KERNEL_QUANTIZE || id == KERNEL_SWIGLU_QUANT)
+      check_values(out.act.d, sizeof out.act.d / 4);
+    else if (id == KERNEL_ROPE_STORE)
+      check_values(out.query.d, sizeof out.query.d / 4);
+  }
+}
+
+static void print_digests(void) {
+  static const char *const ids[N_KERNELS] = {"NORM_QUANT", "QUANTIZE", "SWIGLU_QUANT", "ROPE_STORE", "ATTENTION",
+                                             "ARGMAX",     "EMBED",    "MATVEC",       "MATMAT"};
+  static const struct {
+    uint32_t type;
+    const char *name;
+  } types[] = {{QUANT_Q4_0, "Q4_0"}, {QUANT_Q4_1, "Q4_1"}, {QUANT_Q5_0, "Q5_0"}, {QUANT_Q5_1, "Q5_1"},
+               {QUANT_Q8_0, "Q8_0"}, {QUANT_Q4_K, "Q4_K"}, {QUANT_Q5_K, "Q5_K"}, {QUANT_Q6_K, "Q6_K"}};
+  for (int id = 0; id < KERNEL_EMBED; id++)
+    printf("      [KERNEL_%s] = {0x%016llx},\n", ids[id], (unsigned long long)digest_of((kernel_id)id, 0));
+  for (int id = KERNEL_EMBED; id < KERNEL_MATMAT; id++) {
+    printf("      [KERNEL_%s] =\n          {", ids[id]);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+      printf("[QUANT_%s] = 0x%016llx%s", types[i].name, (unsigned long long)digest_of((kernel_id)id, types[i].type),
+             i == 7 ? "},\n" : i % 2 ? ",\n           " : ", ");
+  }
+}
+
+int main(int argc, char **argv) {
+  selftest_fill(&in);
+  if (argc == 2 && strcmp(argv[1], "--print") == 0) {
+    print_digests();
+    return 0;
+  }
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_digests), cmocka_unit_test(test_data_is_telling)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
