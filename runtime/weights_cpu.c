@@ -89,7 +89,7 @@ hn_status cpu_weights_create(const model_header *model, hn_progress_fn progress,
   if (self) {
     self->config = model->config;
     self->layers = calloc(n_layers, sizeof *self->layers);
-    self->owned = calloc((size_t)n_layers * (N_LAYER_MATRICES + N_LAYER_VECTORS) + OTHERS, sizeof *self->owned);
+    self->owned = calloc(n_layers * ((size_t)N_LAYER_MATRICES + N_LAYER_VECTORS) + OTHERS, sizeof *self->owned);
   }
   if (!self || !self->layers || !self->owned) {
     cpu_weights_destroy(&self);

@@ -187,7 +187,7 @@ hn_status gpu_weights_create(gpu_device *device, const model_header *model, cons
     kernels_init(device, &self->kernels);
     self->config = model->config;
     self->layers = calloc(n_layers, sizeof *self->layers);
-    self->buffers = calloc((size_t)n_layers * (N_LAYER_MATRICES + N_LAYER_VECTORS) + OTHERS, sizeof *self->buffers);
+    self->buffers = calloc(n_layers * ((size_t)N_LAYER_MATRICES + N_LAYER_VECTORS) + OTHERS, sizeof *self->buffers);
   }
   if (!self || !self->layers || !self->buffers) {
     gpu_weights_destroy(&self);
