@@ -201,7 +201,7 @@ static void launch_plain(selftest *self, const kernels *k, kernel_id id) {
   const uint32_t heads = SELFTEST_HEADS, kv = SELFTEST_KV_HEADS, dim = SELFTEST_HEAD_DIM, blocks = SELFTEST_ACT_ROWS * SELFTEST_BLOCKS;
   if (id == KERNEL_NORM_QUANT)
     kernel_norm_quant(self->cmd, k,
-                      &(struct push_norm){IN(gate), IN(norm), act.q, act.d, act.sums, SELFTEST_COLS, 1.0f / SELFTEST_COLS, 1e-5f},
+                      &(struct push_norm){IN(gate), IN(norm), act.q, act.d, act.sums, SELFTEST_COLS, 1.0f / (float)SELFTEST_COLS, 1e-5f},
                       SELFTEST_ACT_ROWS);
   else if (id == KERNEL_QUANTIZE)
     kernel_quantize(self->cmd, k, &(struct push_quantize){IN(gate), act.q, act.d, act.sums, blocks});

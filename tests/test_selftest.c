@@ -42,7 +42,7 @@ static void run_plain(kernel_id id) {
   switch (id) {
   case KERNEL_NORM_QUANT:
     for (uint32_t row = 0; row < SELFTEST_ACT_ROWS; row++)
-      cpu_norm_quant(in.gate + row * SELFTEST_COLS, in.norm, SELFTEST_COLS, 1.0f / SELFTEST_COLS, 1e-5f, activations(), row);
+      cpu_norm_quant(in.gate + row * SELFTEST_COLS, in.norm, SELFTEST_COLS, 1.0f / (float)SELFTEST_COLS, 1e-5f, activations(), row);
     break;
   case KERNEL_QUANTIZE: cpu_quantize(in.gate, 0, blocks, activations()); break;
   case KERNEL_SWIGLU_QUANT: cpu_swiglu_quant(in.gate, in.up, 0, blocks, activations()); break;
