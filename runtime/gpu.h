@@ -116,13 +116,21 @@ enum { GPU_MAX_READS = 10, GPU_MAX_WRITES = 5 };
 typedef struct gpu_access { /* what a command reads and writes, at most */
   gpu_range reads[GPU_MAX_READS], writes[GPU_MAX_WRITES];
   uint32_t n_reads, n_writes;
+  uint64_t ops; /* multiplications and additions of integer products; 0: few */
 } gpu_access;
 
 typedef enum gpu_event_kind { GPU_EVENT_DISPATCH, GPU_EVENT_COPY, GPU_EVENT_FILL, GPU_EVENT_BARRIER, GPU_EVENT_SUBMIT, GPU_EVENT_WAITED } gpu_event_kind;
 
-typedef struct gpu_event {
+typedef struct gpu_launch {
+  const gpu_pipeline *pipeline;
+  const void *push;    /* push constants */
+  uint32_t push_bytes; /* at most GPU_PUSH_BYTES */
+  uint32_t x, y;       /* workgroups, at least 1 */
+} gpu_launch;
+
+typedef struct gpu_event { /* lives as long as the call */
   gpu_event_kind kind;
-  const char *name;         /* of a dispatch: the pipeline's; "" */
+  const gpu_launch *launch; /* of a dispatch; NULL */
   const gpu_access *access; /* of a dispatch, copy or fill; NULL */
 } gpu_event;
 
@@ -149,13 +157,6 @@ hn_status gpu_cmd_create(gpu_device *device, gpu_cmd **out, hn_error *err);
 void gpu_cmd_destroy(gpu_cmd **cmd); /* waits, within a limit, for what is in flight; beyond it the device is stuck */
 
 hn_status gpu_cmd_begin(gpu_cmd *cmd, hn_error *err);
-
-typedef struct gpu_launch {
-  const gpu_pipeline *pipeline;
-  const void *push; /* push constants */
-  uint32_t push_bytes; /* at most GPU_PUSH_BYTES */
-  uint32_t x, y; /* workgroups, at least 1 */
-} gpu_launch;
 
 /* access: what the shader may touch; an observer sees it. */
 void gpu_cmd_dispatch(gpu_cmd *cmd, const gpu_launch *launch, const gpu_access *access);

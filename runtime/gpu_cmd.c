@@ -85,9 +85,9 @@ hn_status gpu_cmd_begin(gpu_cmd *self, hn_error *err) {
   return result ? hn_fail_vk(err, gpu_status(result), result, "%s: a command buffer does not begin", d->info.name) : HN_OK;
 }
 
-static void tell(gpu_cmd *self, gpu_event_kind kind, const char *name, const gpu_access *access) {
+static void tell(gpu_cmd *self, gpu_event_kind kind, const gpu_launch *launch, const gpu_access *access) {
   if (self->observer.see)
-    self->observer.see(self->observer.user, self, &(gpu_event){kind, name, access});
+    self->observer.see(self->observer.user, self, &(gpu_event){kind, launch, access});
 }
 
 void gpu_cmd_dispatch(gpu_cmd *self, const gpu_launch *launch, const gpu_access *access) {
@@ -95,7 +95,7 @@ void gpu_cmd_dispatch(gpu_cmd *self, const gpu_launch *launch, const gpu_access 
   vk->vkCmdBindPipeline(self->handle, VK_PIPELINE_BIND_POINT_COMPUTE, launch->pipeline->handle);
   vk->vkCmdPushConstants(self->handle, launch->pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, launch->push_bytes, launch->push);
   vk->vkCmdDispatch(self->handle, launch->x, launch->y, 1);
-  tell(self, GPU_EVENT_DISPATCH, launch->pipeline->name, access);
+  tell(self, GPU_EVENT_DISPATCH, launch, access);
 }
 
 /* The host sees what was written only where the flags say so. */
@@ -115,7 +115,7 @@ static void barrier(gpu_cmd *self, VkPipelineStageFlags2 host_stage, VkAccessFla
 
 void gpu_cmd_barrier(gpu_cmd *self) {
   barrier(self, 0, 0);
-  tell(self, GPU_EVENT_BARRIER, "", NULL);
+  tell(self, GPU_EVENT_BARRIER, NULL, NULL);
 }
 
 void gpu_cmd_copy(gpu_cmd *self, const gpu_buffer *from, uint64_t from_offset, const gpu_buffer *to, uint64_t to_offset,
@@ -124,13 +124,13 @@ void gpu_cmd_copy(gpu_cmd *self, const gpu_buffer *from, uint64_t from_offset, c
   self->device->vk.vkCmdCopyBuffer(self->handle, from->handle, to->handle, 1, &region);
   gpu_access access = {.reads = {{from->address + from_offset, bytes, 0, 1}}, .n_reads = 1,
                        .writes = {{to->address + to_offset, bytes, 0, 1}}, .n_writes = 1};
-  tell(self, GPU_EVENT_COPY, "", &access);
+  tell(self, GPU_EVENT_COPY, NULL, &access);
 }
 
 void gpu_cmd_fill(gpu_cmd *self, const gpu_buffer *buffer, uint64_t offset, uint64_t bytes, uint32_t word) {
   self->device->vk.vkCmdFillBuffer(self->handle, buffer->handle, offset, bytes, word);
   gpu_access access = {.writes = {{buffer->address + offset, bytes, 0, 1}}, .n_writes = 1};
-  tell(self, GPU_EVENT_FILL, "", &access);
+  tell(self, GPU_EVENT_FILL, NULL, &access);
 }
 
 static VkResult submit(gpu_cmd *self) {
@@ -165,11 +165,11 @@ hn_status gpu_cmd_submit_wait(gpu_cmd *self, uint64_t timeout_ns, hn_error *err)
   if (!result)
     result = submit(self);
   if (!result) {
-    tell(self, GPU_EVENT_SUBMIT, "", NULL);
+    tell(self, GPU_EVENT_SUBMIT, NULL, NULL);
     result = wait_for(self, timeout_ns);
   }
   if (!result) {
-    tell(self, GPU_EVENT_WAITED, "", NULL);
+    tell(self, GPU_EVENT_WAITED, NULL, NULL);
     return HN_OK;
   }
   self->lost = true;

@@ -160,6 +160,8 @@ void kernel_attention(gpu_cmd *cmd, const kernels *k, const struct push_attentio
   reads_runs(&a, push->v_q, c.values, push->n_kv_heads, c.values_stride);
   reads_runs(&a, push->scales, c.scales, push->n_kv_heads, c.scales_stride);
   writes(&a, push->o, 4 * n_heads * push->head_dim);
+  uint64_t n_seen = (uint64_t)push->first * n_tokens + (uint64_t)n_tokens * (n_tokens + 1) / 2; /* by all tokens together */
+  a.ops = 4 * n_seen * push->n_heads * push->head_dim;
   DISPATCH(KERNEL_ATTENTION, 0, push, push->n_heads, n_tokens);
 }
 
@@ -182,6 +184,7 @@ static gpu_access product_access(const gpu_matrix *w, const gpu_product *p) {
   reads_q8(&a, p->x, (uint64_t)p->n_tokens * w->n_granules);
   reads(&a, p->bias, 4ull * w->n_rows);
   reads_runs(&a, p->residual, 4ull * w->n_rows, p->n_tokens, 4ull * p->y_stride);
+  a.ops = 2ull * w->n_rows * w->n_granules * QUANT_GRANULE * p->n_tokens;
   writes_runs(&a, p->y, 4ull * w->n_rows, p->n_tokens, 4ull * p->y_stride);
   return a;
 }

@@ -109,3 +109,15 @@ void planes_write_tile(const matrix *m, uint32_t tile, uint8_t *const out[N_PLAN
   for (uint32_t lane = 0; lane < n; lane++)
     write_row(m, matrix_row(m, first + lane, row), lane, out);
 }
+
+void planes_write(uint32_t type, uint32_t n_rows, uint32_t n_cols, const uint8_t *blocks, uint8_t *const out[N_PLANES]) {
+  gguf_tensor tensor = {.type = type, .n_dims = 2, .dims = {n_cols, n_rows, 1, 1}, .data = blocks};
+  matrix m = matrix_of(&tensor);
+  planes p = planes_of(type, n_rows, n_cols / QUANT_GRANULE);
+  for (uint32_t tile = 0; tile < p.n_tiles; tile++) {
+    uint8_t *to[N_PLANES];
+    for (int i = 0; i < N_PLANES; i++)
+      to[i] = out[i] + tile * p.tile_bytes[i];
+    planes_write_tile(&m, tile, to, NULL); /* no row is converted */
+  }
+}

@@ -169,31 +169,21 @@ void selftest_destroy(selftest **test) {
 /* Writes the weights of a type into the input. */
 static hn_status put_matrix(selftest *self, uint32_t type, gpu_matrix *out, hn_error *err) {
   selftest_input *in = self->in.mapped;
-  uint8_t *blocks = malloc(selftest_matrix_bytes(type)), *row = malloc(4 * SELFTEST_COLS);
-  hn_status status = blocks && row ? HN_OK : hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the self-test");
-  if (!status) {
-    selftest_fill_matrix(type, blocks);
-    gguf_tensor tensor = {.name = "self-test", .type = type, .n_dims = 2, .dims = {SELFTEST_COLS, SELFTEST_ROWS, 1, 1}, .data = blocks,
-                          .bytes = selftest_matrix_bytes(type)};
-    matrix m = matrix_of(&tensor);
-    planes p = planes_of(type, m.n_rows, m.n_cols / QUANT_GRANULE);
-    *out = (gpu_matrix){.type = type, .n_rows = m.n_rows, .n_granules = m.n_cols / QUANT_GRANULE};
-    uint64_t at[N_PLANES], end = 0;
-    for (int i = 0; i < N_PLANES; i++) {
-      at[i] = end;
-      end += p.n_tiles * p.tile_bytes[i];
-      out->planes[i] = p.tile_bytes[i] ? IN(planes) + at[i] : 0;
-    }
-    for (uint32_t tile = 0; tile < p.n_tiles; tile++) {
-      uint8_t *to[N_PLANES];
-      for (int i = 0; i < N_PLANES; i++)
-        to[i] = in->planes + at[i] + tile * p.tile_bytes[i];
-      planes_write_tile(&m, tile, to, row);
-    }
+  uint8_t *blocks = malloc(selftest_matrix_bytes(type)), *to[N_PLANES];
+  if (!blocks)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the self-test");
+  selftest_fill_matrix(type, blocks);
+  *out = (gpu_matrix){.type = type, .n_rows = SELFTEST_ROWS, .n_granules = SELFTEST_COLS / QUANT_GRANULE};
+  planes p = planes_of(type, out->n_rows, out->n_granules);
+  uint64_t at = 0;
+  for (int i = 0; i < N_PLANES; i++) {
+    to[i] = in->planes + at;
+    out->planes[i] = p.tile_bytes[i] ? IN(planes) + at : 0;
+    at += p.n_tiles * p.tile_bytes[i];
   }
+  planes_write(type, SELFTEST_ROWS, SELFTEST_COLS, blocks, to);
   free(blocks);
-  free(row);
-  return status;
+  return HN_OK;
 }
 
 static void launch_plain(selftest *self, const kernels *k, kernel_id id) {

@@ -114,9 +114,9 @@ static void expect(hn_sampler_params params, const float *logits, const double *
   }
   for (uint32_t i = 0; i < n; i++) {
     double p = probabilities[i];
-    double deviation = sqrt(DRAWS * p * (1 - p));
-    if (fabs(counts[i] - DRAWS * p) > 5 * deviation)
-      fail_msg("token %u: %d draws, expected %.1f +/- %.1f", (unsigned)i, counts[i], DRAWS * p, deviation);
+    double expected = (double)DRAWS * p, deviation = sqrt(expected * (1 - p));
+    if (fabs(counts[i] - expected) > 5 * deviation)
+      fail_msg("token %u: %d draws, expected %.1f +/- %.1f", (unsigned)i, counts[i], expected, deviation);
   }
   hn_sampler_destroy(&s);
 }

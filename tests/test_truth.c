@@ -114,7 +114,7 @@ static double divergence(const position *truth, const float *logits, uint32_t n_
     double p = (double)truth->logits[i] - (double)truth->lse, q = (double)logits[truth->ids[i]] - lse, delta = p - q - shift;
     rest += exp(-delta) - 1 + delta;
   }
-  return kl + tail * shift + tail * rest / SAMPLES;
+  return kl + tail * shift + tail * rest / (double)SAMPLES;
 }
 
 static bool add_position(void *user, size_t index, const float *logits) {

@@ -159,7 +159,7 @@ static void test_time(void) {
   double ms = measure();
   printf("the self-test of a model takes %.1f ms\n", ms);
   /* SwiftShader is several times slower than what a user has. */
-  check(ms < TEST_MS || strstr(device->info.name, "SwiftShader"), "too slow", "the self-test");
+  check(ms < (double)TEST_MS || strstr(device->info.name, "SwiftShader"), "too slow", "the self-test");
 }
 
 int main(void) {

@@ -49,7 +49,7 @@ void progress_show(const char *what, uint64_t done, uint64_t total, const char *
   }
   char bar[BAR_WIDTH + 1];
   for (int i = 0; i < BAR_WIDTH; i++)
-    bar[i] = (double)i < part * BAR_WIDTH ? '#' : '.';
+    bar[i] = (double)i < part * (double)BAR_WIDTH ? '#' : '.';
   bar[BAR_WIDTH] = 0;
   fprintf(stderr, "\r\033[K%s [%s] %3.0f %% %s", what, bar, part * 100.0, note);
   bar_shown = true;
