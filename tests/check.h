@@ -1,0 +1,117 @@
+/*
+ * check.h: the laboratory. Each kernel has one function (check_KERNEL.c) that draws random shapes and values and describes a case:
+ * tensors, the C reference, the launch. check_case then proves the case or, with --bench, times it.
+ *
+ * Proof: every tensor gets a VkBuffer of its own with guard zones. The case runs twice, with two patterns in the guards, in the outputs
+ * and in all bytes of inputs that the launch does not declare as read. Outputs must have the bits of the reference, byte for byte, where
+ * neither wrote the pattern must be left, inputs and guards must be unchanged, declared ranges must lie within tensors, and declared
+ * writes must be the bytes that the reference writes.
+ */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include "../runtime/gpu_timer.h"
+#include "../runtime/kernels.h"
+#include "../runtime/kernels_cpu.h"
+
+enum { CHECK_MAX_TENSORS = 16, CHECK_EXIT_MEMORY = 99 };
+
+typedef struct check_tensor {
+  const char *name;
+  uint64_t bytes;
+  uint8_t *host; /* what the C side reads and writes */
+  enum { CHECK_IN, CHECK_OUT, CHECK_INOUT } use;
+  gpu_buffer buffer;
+  VkDeviceAddress at; /* for the launch */
+} check_tensor;
+
+typedef struct check {
+  bool bench, tight; /* tight: no guard zones, so that a validation layer sees what lies beyond a buffer */
+  bool large;        /* the largest shapes of Llama-3.1-8B instead of small random ones */
+  uint64_t random;   /* state of random_bits */
+  gpu_device *device;
+  gpu_cmd *cmd;
+  gpu_timer timer;
+  kernels kernels; /* the module under test, and no other */
+  const spirv_module *module;
+  kernel_id id;
+  uint32_t type;
+  uint32_t n_cases, n_failed;
+  /* of the current case */
+  check_tensor tensors[CHECK_MAX_TENSORS];
+  uint32_t n_tensors;
+  gpu_access access;
+  uint32_t n_dispatches;
+} check;
+
+/* ---- what a check function calls ---- */
+
+/* lowest .. highest; often at a bound, near a power of two, or small */
+uint32_t check_size(check *c, uint32_t lowest, uint32_t highest);
+
+/* Blocks of 32 that are all zero, tiny (below X_TINY), huge, equal, of mixed magnitude or plain; finite, magnitudes of 2^-120 .. 2^high. */
+void check_floats(check *c, float *x, size_t n, int high);
+
+/* -127 .. 127 or, in some blocks of 32, all at a bound or zero */
+void check_codes(check *c, int8_t *q, size_t n);
+void check_bytes(check *c, void *out, size_t n);
+
+/* Steps of q8 blocks: zero or 2^-60 / 127 .. 2^20, mostly positive. */
+void check_steps(check *c, float *d, size_t n);
+
+/* A tensor of the case; host is zeroed. Its contents come from the caller, but for CHECK_OUT. */
+check_tensor *check_in(check *c, const char *name, uint64_t bytes);
+check_tensor *check_out(check *c, const char *name, uint64_t bytes);
+check_tensor *check_inout(check *c, const char *name, uint64_t bytes);
+
+typedef struct check_case {
+  char shape[128];               /* for people */
+  void (*reference)(void *data); /* writes host of the outputs */
+  void (*launch)(void *data);    /* records one dispatch on check.cmd, with check.kernels */
+  void *data;
+} check_case;
+
+/* Proves or times, and releases the tensors. What fails is printed and counted. */
+void check_run(check *c, const check_case *one);
+
+/* ---- one per kernel: a random case, or the largest ---- */
+
+void check_argmax(check *c);
+void check_attention(check *c);
+void check_embed(check *c);
+void check_matmul(check *c); /* matvec and matmat */
+void check_norm_quant(check *c);
+void check_quantize(check *c);
+void check_rope_store(check *c);
+void check_swiglu_quant(check *c);
+
+/* ---- shared by check functions ---- */
+
+typedef struct check_q8 { /* rows of quantized activations: see cpu_q8 */
+  check_tensor *q, *d, *sums;
+} check_q8;
+
+typedef check_tensor *(*check_use)(check *c, const char *name, uint64_t bytes);
+check_q8 check_act(check *c, check_use use, uint64_t n_blocks);
+void check_fill_act(check *c, check_q8 rows, uint64_t n_blocks); /* random values of consistent sums */
+
+typedef struct check_weights {
+  uint8_t *blocks; /* as in a file; check_weights_free */
+  gpu_matrix gpu;  /* planes: see check_weights_addresses */
+  check_tensor *planes[N_PLANES]; /* NULL: none */
+  size_t row_bytes;
+} check_weights;
+
+/* A random matrix of the module's type. */
+check_weights check_matrix(check *c, uint32_t n_rows, uint32_t n_granules);
+void check_matrix_free(check_weights *w);
+
+/* The matrix as a launch takes it, to be called in the launch; and as the reference does. */
+gpu_matrix check_gpu_matrix(const check_weights *w);
+cpu_matrix check_cpu_matrix(const check_weights *w);
+cpu_q8 check_cpu_act(check_q8 rows);
+
+/* Shapes of attention: n_ctx from 1 on, heads that share a key head or do not. */
+cpu_heads check_heads(check *c);
+
+#endif
