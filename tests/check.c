@@ -96,7 +96,7 @@ void check_steps(check *c, float *d, size_t n) {
 
 /* ---- tensors ---- */
 
-static check_tensor *add_tensor(check *c, const char *name, uint64_t bytes, int use) {
+static check_tensor *add_tensor(check *c, const char *name, uint64_t bytes, check_tensor_use use) {
   check_tensor *t = &c->tensors[c->n_tensors++];
   *t = (check_tensor){.name = name, .bytes = bytes, .host = must(calloc(bytes, 1))};
   t->use = use;

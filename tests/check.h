@@ -16,11 +16,13 @@
 
 enum { CHECK_MAX_TENSORS = 16, CHECK_EXIT_MEMORY = 99 };
 
+typedef enum check_tensor_use { CHECK_IN, CHECK_OUT, CHECK_INOUT } check_tensor_use;
+
 typedef struct check_tensor {
   const char *name;
   uint64_t bytes;
   uint8_t *host; /* what the C side reads and writes */
-  enum { CHECK_IN, CHECK_OUT, CHECK_INOUT } use;
+  check_tensor_use use;
   gpu_buffer buffer;
   VkDeviceAddress at; /* for the launch */
 } check_tensor;
