@@ -1,0 +1,187 @@
+/* fields.c: see fields.h. */
+#include "fields.h"
+
+#include <math.h>
+#include <string.h>
+
+static double derive_version(const bench_device *device, const void *base) {
+  (void)device;
+  (void)base;
+  return BENCH_VERSION;
+}
+
+static double derive_kernel_gb_s(const bench_device *device, const void *base) {
+  (void)device;
+  return bench_kernel_gb_s(base);
+}
+
+static double derive_kernel_gop_s(const bench_device *device, const void *base) {
+  (void)device;
+  return bench_kernel_gop_s(base);
+}
+
+static double derive_kernel_percent(const bench_device *device, const void *base) {
+  return bench_kernel_percent(device, base);
+}
+
+static double derive_test_percent(const bench_device *device, const void *base) {
+  return bench_test_percent(device, base);
+}
+
+#define AT(type, field) NULL, offsetof(type, field), sizeof(((type *)NULL)->field)
+#define DERIVED(function) function, 0, 0
+
+/* clang-format off */
+static const bench_field table[] = {
+    {"version", "", "", "version of this format: 1; it stays when fields are added", DERIVED(derive_version),
+     GROUP_ROOT, FIELD_DERIVED, USE_OTHER},
+    {"program", "", "", "program and version that measured", AT(bench_result, program),
+     GROUP_ROOT, FIELD_TEXT, USE_OTHER},
+
+    {"name", "", "", "the device's name", AT(bench_device, name), GROUP_DEVICE, FIELD_TEXT, USE_OTHER},
+    {"driver", "", "", "its driver and the driver's version", AT(bench_device, driver),
+     GROUP_DEVICE, FIELD_TEXT, USE_OTHER},
+    {"type", "", "", "discrete, integrated, virtual, software or other", AT(bench_device, type),
+     GROUP_DEVICE, FIELD_TEXT, USE_OTHER},
+    {"gpu_clock", "", "", "kernels are timed by the device's clock; false: by the host's, launches included",
+     AT(bench_device, gpu_clock), GROUP_DEVICE, FIELD_FLAG, USE_OTHER},
+
+    {"read_gb_s", "memory read", "GB/s", "bandwidth of reading device memory", AT(bench_device, read_gb_s),
+     GROUP_MEMORY, FIELD_STAT, USE_HIGHER},
+    {"write_gb_s", "memory write", "GB/s", "bandwidth of writing device memory", AT(bench_device, write_gb_s),
+     GROUP_MEMORY, FIELD_STAT, USE_HIGHER},
+    {"copy_gb_s", "memory copy", "GB/s", "bandwidth of copying: bytes read plus bytes written",
+     AT(bench_device, copy_gb_s), GROUP_MEMORY, FIELD_STAT, USE_HIGHER},
+    {"upload_gb_s", "host to device", "GB/s", "bandwidth from host memory to device memory",
+     AT(bench_device, upload_gb_s), GROUP_MEMORY, FIELD_STAT, USE_HIGHER},
+    {"download_gb_s", "device to host", "GB/s", "bandwidth from device memory to host memory",
+     AT(bench_device, download_gb_s), GROUP_MEMORY, FIELD_STAT, USE_HIGHER},
+
+    {"int8_gop_s", "int8 dot products", "Gop/s", "rate of int8 dot products; a product and its sum are 2 operations",
+     AT(bench_device, int8_gop_s), GROUP_COMPUTE, FIELD_STAT, USE_HIGHER},
+    {"f32_gflop_s", "f32 arithmetic", "GFLOP/s", "rate of f32 arithmetic; a product and its sum are 2 operations",
+     AT(bench_device, f32_gflop_s), GROUP_COMPUTE, FIELD_STAT, USE_HIGHER},
+
+    {"dispatch_us", "empty dispatch", "us", "an empty dispatch", AT(bench_device, dispatch_us),
+     GROUP_LAUNCH, FIELD_STAT, USE_LOWER},
+    {"dependent_us", "dependent pair", "us", "two dispatches with a barrier between them",
+     AT(bench_device, dependent_us), GROUP_LAUNCH, FIELD_STAT, USE_LOWER},
+
+    {"file", "", "", "the model's file, as it was named", AT(bench_model, file), GROUP_MODEL, FIELD_TEXT, USE_OTHER},
+    {"description", "", "", "the model for people; may be empty", AT(bench_model, description),
+     GROUP_MODEL, FIELD_TEXT, USE_OTHER},
+    {"weight_bytes", "weights", "bytes", "the model's weights", AT(bench_model, weight_bytes),
+     GROUP_MODEL, FIELD_U64, USE_INFORM},
+    {"peak_device_bytes", "peak device memory", "bytes", "most device memory in use; 0: not known",
+     AT(bench_model, peak_device_bytes), GROUP_MODEL, FIELD_U64, USE_INFORM},
+    {"peak_rss_bytes", "peak host memory", "bytes", "most host memory of the process; 0: not known",
+     AT(bench_model, peak_rss_bytes), GROUP_MODEL, FIELD_U64, USE_INFORM},
+    {"first_token_ms", "first token", "ms", "from the prompt to the first token of the answer",
+     AT(bench_model, first_token_ms), GROUP_MODEL, FIELD_STAT, USE_LOWER},
+    {"first_token_n", "", "tokens", "length of that prompt", AT(bench_model, first_token_n),
+     GROUP_MODEL, FIELD_U32, USE_OTHER},
+
+    {"name", "", "", "prompt or decode", AT(bench_test, name), GROUP_TEST, FIELD_TEXT, USE_OTHER},
+    {"n", "", "tokens", "tokens of the prompt, or decoded one by one", AT(bench_test, n),
+     GROUP_TEST, FIELD_U32, USE_OTHER},
+    {"depth", "", "tokens", "tokens that the context held before", AT(bench_test, depth),
+     GROUP_TEST, FIELD_U32, USE_OTHER},
+    {"tok_s", "", "tok/s", "speed", AT(bench_test, tok_s), GROUP_TEST, FIELD_STAT, USE_HIGHER},
+    {"gb_s", "", "GB/s", "bytes that must be moved, by the time", AT(bench_test, gb_s),
+     GROUP_TEST, FIELD_STAT, USE_INFORM},
+    {"read_percent", "", "%", "gb_s as part of memory.read_gb_s; null: not known", DERIVED(derive_test_percent),
+     GROUP_TEST, FIELD_DERIVED, USE_INFORM},
+
+    {"dispatches", "dispatches of a step", "", "dispatches of one decode step; 0: the step was not measured",
+     AT(bench_step, dispatches), GROUP_STEP, FIELD_U32, USE_INFORM},
+    {"barriers", "barriers of a step", "", "barriers of one decode step", AT(bench_step, barriers),
+     GROUP_STEP, FIELD_U32, USE_INFORM},
+    {"submits", "submits of a step", "", "submissions of one decode step", AT(bench_step, submits),
+     GROUP_STEP, FIELD_U32, USE_INFORM},
+    {"host_us", "host work of a step", "us", "the host's own work for one decode step", AT(bench_step, host_us),
+     GROUP_STEP, FIELD_STAT, USE_LOWER},
+
+    {"module", "", "", "the kernel", AT(bench_kernel, module), GROUP_KERNEL, FIELD_TEXT, USE_OTHER},
+    {"shape", "", "", "the shape it was run at", AT(bench_kernel, shape), GROUP_KERNEL, FIELD_TEXT, USE_OTHER},
+    {"us", "", "us", "time of one dispatch", AT(bench_kernel, us), GROUP_KERNEL, FIELD_STAT, USE_LOWER},
+    {"bytes", "", "bytes", "bytes that one dispatch must move at least", AT(bench_kernel, bytes),
+     GROUP_KERNEL, FIELD_DOUBLE, USE_INFORM},
+    {"ops", "", "", "operations of one dispatch", AT(bench_kernel, ops), GROUP_KERNEL, FIELD_DOUBLE, USE_INFORM},
+    {"integer", "", "", "the operations are int8's (Gop/s), not f32's (GFLOP/s)", AT(bench_kernel, integer),
+     GROUP_KERNEL, FIELD_FLAG, USE_OTHER},
+    {"gb_s", "", "GB/s", "bytes by the median time; null: not measured", DERIVED(derive_kernel_gb_s),
+     GROUP_KERNEL, FIELD_DERIVED, USE_INFORM},
+    {"gop_s", "", "Gop/s", "operations by the median time, also GFLOP/s; null: not measured",
+     DERIVED(derive_kernel_gop_s), GROUP_KERNEL, FIELD_DERIVED, USE_INFORM},
+    {"roofline_percent", "", "%", "the least time the roofline allows, by the median time; null: not known",
+     DERIVED(derive_kernel_percent), GROUP_KERNEL, FIELD_DERIVED, USE_INFORM},
+
+    {"kernel", "", "", "a dispatch of one decode step, in order", AT(bench_span, kernel),
+     GROUP_SPAN, FIELD_TEXT, USE_OTHER},
+    {"start_us", "", "us", "its start, since the step's begin", AT(bench_span, start_us),
+     GROUP_SPAN, FIELD_DOUBLE, USE_OTHER},
+    {"end_us", "", "us", "its end", AT(bench_span, end_us), GROUP_SPAN, FIELD_DOUBLE, USE_OTHER},
+};
+/* clang-format on */
+
+const bench_field *bench_fields(size_t *n) {
+  *n = sizeof table / sizeof *table;
+  return table;
+}
+
+const char *bench_group_path(bench_group group) {
+  static const char *const paths[N_GROUPS] = {
+      [GROUP_ROOT] = "",
+      [GROUP_DEVICE] = "device",
+      [GROUP_MEMORY] = "memory",
+      [GROUP_COMPUTE] = "compute",
+      [GROUP_LAUNCH] = "launch",
+      [GROUP_MODEL] = "models[]",
+      [GROUP_TEST] = "models[].tests[]",
+      [GROUP_STEP] = "models[].step",
+      [GROUP_KERNEL] = "kernels[]",
+      [GROUP_SPAN] = "timeline[]",
+  };
+  return paths[group];
+}
+
+const char *bench_field_path(const bench_field *field, char path[BENCH_PATH]) {
+  const char *group = bench_group_path(field->group);
+  snprintf(path, BENCH_PATH, "%s%s%s", group, group[0] != 0 ? "." : "", field->key);
+  return path;
+}
+
+bench_stat bench_field_value(const bench_field *field, const void *base, const bench_device *device) {
+  const void *at = (const char *)base + field->offset;
+  switch (field->kind) {
+  case FIELD_TEXT:
+    return (bench_stat){0};
+  case FIELD_FLAG:
+    return bench_stat_once(*(const bool *)at ? 1.0 : 0.0);
+  case FIELD_U32:
+    return bench_stat_once(*(const uint32_t *)at);
+  case FIELD_U64:
+    return bench_stat_once((double)*(const uint64_t *)at);
+  case FIELD_DOUBLE:
+    return bench_stat_once(*(const double *)at);
+  case FIELD_STAT:
+    return *(const bench_stat *)at;
+  case FIELD_DERIVED:
+    return bench_stat_once(field->derive(device, base));
+  }
+  return (bench_stat){0};
+}
+
+void bench_fields_help(FILE *out) {
+  fprintf(out,
+          "JSON of gpu-bench, version %d: one object, the result of one device. With several devices there is one "
+          "object\na line and device. A field marked * is an object {\"median\", \"min\", \"max\", \"runs\"} over "
+          "the repetitions,\nor null where it was not measured. Readers skip fields that they do not know.\n\n",
+          BENCH_VERSION);
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    char path[BENCH_PATH];
+    const bench_field *f = &table[i];
+    fprintf(out, "%-31s%s %-8s %s\n", bench_field_path(f, path), f->kind == FIELD_STAT ? "*" : " ", f->unit,
+            f->meaning);
+  }
+}
