@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../tools/bench/report.h"
+#include "bench_sample.h"
 #include "random_model.h"
 #include "tokenizer_tiny.h"
 
@@ -40,5 +42,11 @@ int main(int argc, char **argv) {
     snprintf(name, sizeof name, "tokenizer_text%d", mode);
     save(argv[1], name, mode, "hello  w\xC3\xA9<|im_end|> 123\n", 24);
   }
+  bench_result result;
+  char *text = bench_sample(&result) ? report_json_text(&result, 1, &size) : NULL;
+  if (text != NULL)
+    save(argv[1], "bench", -1, text, size);
+  free(text);
+  bench_finish(&result);
   return 0;
 }
