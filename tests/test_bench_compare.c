@@ -284,7 +284,7 @@ static void test_wrong_types(void **state) {
   char *text = report_json_text(&r, 1, &length);
   for (size_t i = 0; i < n; i++)
     for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
-      if (fields[i].kind == FIELD_DERIVED && strcmp(fields[i].key, "version") != 0)
+      if (fields[i].kind == FIELD_MEDIAN || (fields[i].kind == FIELD_DERIVED && strcmp(fields[i].key, "version") != 0))
         continue;
       cJSON *root = replaced(text, &fields[i], values[v] != NULL ? cJSON_Parse(values[v]) : NULL);
       char *changed = cJSON_Print(root);

@@ -108,6 +108,14 @@ static void check_stat(const cJSON *object, const char *key, bench_stat s) {
   assert_int_equal(number(item, "runs"), s.runs);
 }
 
+/* The same under key_runs, and its median under key. */
+static void check_median(const cJSON *object, const char *key, bench_stat s) {
+  char runs[BENCH_PATH];
+  snprintf(runs, sizeof runs, "%s_runs", key);
+  check_stat(object, runs, s);
+  assert_true(near(number(object, key), s.median));
+}
+
 static void check_model(const cJSON *item, const bench_model *m) {
   assert_string_equal(string(item, "file"), m->file);
   assert_string_equal(string(item, "description"), m->description);
@@ -115,12 +123,12 @@ static void check_model(const cJSON *item, const bench_model *m) {
   assert_int_equal(number(item, "peak_device_bytes"), m->peak_device_bytes);
   assert_int_equal(number(item, "peak_rss_bytes"), m->peak_rss_bytes);
   assert_int_equal(number(item, "first_token_n"), m->first_token_n);
-  check_stat(item, "first_token_ms", m->first_token_ms);
+  check_median(item, "first_token_ms", m->first_token_ms);
   const cJSON *step = get(item, "step"), *tests = get(item, "tests");
   assert_int_equal(number(step, "dispatches"), m->step.dispatches);
   assert_int_equal(number(step, "barriers"), m->step.barriers);
   assert_int_equal(number(step, "submits"), m->step.submits);
-  check_stat(step, "host_us", m->step.host_us);
+  check_median(step, "host_us", m->step.host_us);
   assert_int_equal(cJSON_GetArraySize(tests), m->n_tests);
   for (size_t i = 0; i < m->n_tests; i++) {
     const cJSON *test = cJSON_GetArrayItem(tests, (int)i);
@@ -143,15 +151,15 @@ static void test_json_values(void **state) {
   assert_string_equal(string(get(root, "device"), "driver"), r.device.driver);
   assert_string_equal(string(get(root, "device"), "type"), r.device.type);
   assert_true(cJSON_IsTrue(get(get(root, "device"), "gpu_clock")));
-  check_stat(get(root, "memory"), "read_gb_s", r.device.read_gb_s);
-  check_stat(get(root, "memory"), "write_gb_s", r.device.write_gb_s);
-  check_stat(get(root, "memory"), "copy_gb_s", r.device.copy_gb_s);
-  check_stat(get(root, "memory"), "upload_gb_s", r.device.upload_gb_s);
-  check_stat(get(root, "memory"), "download_gb_s", r.device.download_gb_s);
-  check_stat(get(root, "compute"), "int8_gop_s", r.device.int8_gop_s);
-  check_stat(get(root, "compute"), "f32_gflop_s", r.device.f32_gflop_s);
-  check_stat(get(root, "launch"), "dispatch_us", r.device.dispatch_us);
-  check_stat(get(root, "launch"), "dependent_us", r.device.dependent_us);
+  check_median(get(root, "memory"), "read_gb_s", r.device.read_gb_s);
+  check_median(get(root, "memory"), "write_gb_s", r.device.write_gb_s);
+  check_median(get(root, "memory"), "copy_gb_s", r.device.copy_gb_s);
+  check_median(get(root, "memory"), "upload_gb_s", r.device.upload_gb_s);
+  check_median(get(root, "memory"), "download_gb_s", r.device.download_gb_s);
+  check_median(get(root, "compute"), "int8_gop_s", r.device.int8_gop_s);
+  check_median(get(root, "compute"), "f32_gflop_s", r.device.f32_gflop_s);
+  check_median(get(root, "launch"), "dispatch_us", r.device.dispatch_us);
+  check_median(get(root, "launch"), "dependent_us", r.device.dependent_us);
   for (int i = 0; i < 2; i++)
     check_model(cJSON_GetArrayItem(get(root, "models"), i), &r.models[i]);
   const cJSON *kernel = cJSON_GetArrayItem(get(root, "kernels"), 4),

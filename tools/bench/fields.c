@@ -31,6 +31,11 @@ static double derive_test_percent(const bench_device *device, const void *base) 
 #define AT(type, field) NULL, offsetof(type, field), sizeof(((type *)NULL)->field)
 #define DERIVED(function) function, 0, 0
 
+/* A stat under key_runs, and under key its median, so that readers who want one number need not dig. */
+#define WITH_MEDIAN(key, label, unit, meaning, type, group, better) \
+  {#key, "", unit, meaning, AT(type, key), group, FIELD_MEDIAN, USE_OTHER}, \
+  {#key "_runs", label, unit, meaning, AT(type, key), group, FIELD_STAT, better}
+
 /* clang-format off */
 static const bench_field table[] = {
     {"version", "", "", "version of this format: 1; it stays when fields are added", DERIVED(derive_version),
@@ -46,26 +51,26 @@ static const bench_field table[] = {
     {"gpu_clock", "", "", "kernels are timed by the device's clock; false: by the host's, launches included",
      AT(bench_device, gpu_clock), GROUP_DEVICE, FIELD_FLAG, USE_OTHER},
 
-    {"read_gb_s", "memory read", "GB/s", "bandwidth of reading device memory", AT(bench_device, read_gb_s),
-     GROUP_MEMORY, FIELD_STAT, USE_HIGHER},
-    {"write_gb_s", "memory write", "GB/s", "bandwidth of writing device memory", AT(bench_device, write_gb_s),
-     GROUP_MEMORY, FIELD_STAT, USE_HIGHER},
-    {"copy_gb_s", "memory copy", "GB/s", "bandwidth of copying: bytes read plus bytes written",
-     AT(bench_device, copy_gb_s), GROUP_MEMORY, FIELD_STAT, USE_HIGHER},
-    {"upload_gb_s", "host to device", "GB/s", "bandwidth from host memory to device memory",
-     AT(bench_device, upload_gb_s), GROUP_MEMORY, FIELD_STAT, USE_HIGHER},
-    {"download_gb_s", "device to host", "GB/s", "bandwidth from device memory to host memory",
-     AT(bench_device, download_gb_s), GROUP_MEMORY, FIELD_STAT, USE_HIGHER},
+    WITH_MEDIAN(read_gb_s, "memory read", "GB/s", "bandwidth of reading device memory",
+                bench_device, GROUP_MEMORY, USE_HIGHER),
+    WITH_MEDIAN(write_gb_s, "memory write", "GB/s", "bandwidth of writing device memory",
+                bench_device, GROUP_MEMORY, USE_HIGHER),
+    WITH_MEDIAN(copy_gb_s, "memory copy", "GB/s", "bandwidth of copying: bytes read plus bytes written",
+                bench_device, GROUP_MEMORY, USE_HIGHER),
+    WITH_MEDIAN(upload_gb_s, "host to device", "GB/s", "bandwidth from host memory to device memory",
+                bench_device, GROUP_MEMORY, USE_HIGHER),
+    WITH_MEDIAN(download_gb_s, "device to host", "GB/s", "bandwidth from device memory to host memory",
+                bench_device, GROUP_MEMORY, USE_HIGHER),
 
-    {"int8_gop_s", "int8 dot products", "Gop/s", "rate of int8 dot products; a product and its sum are 2 operations",
-     AT(bench_device, int8_gop_s), GROUP_COMPUTE, FIELD_STAT, USE_HIGHER},
-    {"f32_gflop_s", "f32 arithmetic", "GFLOP/s", "rate of f32 arithmetic; a product and its sum are 2 operations",
-     AT(bench_device, f32_gflop_s), GROUP_COMPUTE, FIELD_STAT, USE_HIGHER},
+    WITH_MEDIAN(int8_gop_s, "int8 dot products", "Gop/s", "rate of int8 dot products; a product and its sum are 2 operations",
+                bench_device, GROUP_COMPUTE, USE_HIGHER),
+    WITH_MEDIAN(f32_gflop_s, "f32 arithmetic", "GFLOP/s", "rate of f32 arithmetic; a product and its sum are 2 operations",
+                bench_device, GROUP_COMPUTE, USE_HIGHER),
 
-    {"dispatch_us", "empty dispatch", "us", "an empty dispatch", AT(bench_device, dispatch_us),
-     GROUP_LAUNCH, FIELD_STAT, USE_LOWER},
-    {"dependent_us", "dependent pair", "us", "two dispatches with a barrier between them",
-     AT(bench_device, dependent_us), GROUP_LAUNCH, FIELD_STAT, USE_LOWER},
+    WITH_MEDIAN(dispatch_us, "empty dispatch", "us", "an empty dispatch",
+                bench_device, GROUP_LAUNCH, USE_LOWER),
+    WITH_MEDIAN(dependent_us, "dependent pair", "us", "two dispatches with a barrier between them",
+                bench_device, GROUP_LAUNCH, USE_LOWER),
 
     {"file", "", "", "the model's file, as it was named", AT(bench_model, file), GROUP_MODEL, FIELD_TEXT, USE_OTHER},
     {"description", "", "", "the model for people; may be empty", AT(bench_model, description),
@@ -76,8 +81,8 @@ static const bench_field table[] = {
      AT(bench_model, peak_device_bytes), GROUP_MODEL, FIELD_U64, USE_INFORM},
     {"peak_rss_bytes", "peak host memory", "bytes", "most host memory of the process; 0: not known",
      AT(bench_model, peak_rss_bytes), GROUP_MODEL, FIELD_U64, USE_INFORM},
-    {"first_token_ms", "first token", "ms", "from the prompt to the first token of the answer",
-     AT(bench_model, first_token_ms), GROUP_MODEL, FIELD_STAT, USE_LOWER},
+    WITH_MEDIAN(first_token_ms, "first token", "ms", "from the prompt to the first token of the answer",
+                bench_model, GROUP_MODEL, USE_LOWER),
     {"first_token_n", "", "tokens", "length of that prompt", AT(bench_model, first_token_n),
      GROUP_MODEL, FIELD_U32, USE_OTHER},
 
@@ -98,8 +103,8 @@ static const bench_field table[] = {
      GROUP_STEP, FIELD_U32, USE_INFORM},
     {"submits", "submits of a step", "", "submissions of one decode step", AT(bench_step, submits),
      GROUP_STEP, FIELD_U32, USE_INFORM},
-    {"host_us", "host work of a step", "us", "the host's own work for one decode step", AT(bench_step, host_us),
-     GROUP_STEP, FIELD_STAT, USE_LOWER},
+    WITH_MEDIAN(host_us, "host work of a step", "us", "the host's own work for one decode step",
+                bench_step, GROUP_STEP, USE_LOWER),
 
     {"module", "", "", "the kernel", AT(bench_kernel, module), GROUP_KERNEL, FIELD_TEXT, USE_OTHER},
     {"shape", "", "", "the shape it was run at", AT(bench_kernel, shape), GROUP_KERNEL, FIELD_TEXT, USE_OTHER},
@@ -165,6 +170,7 @@ bench_stat bench_field_value(const bench_field *field, const void *base, const b
   case FIELD_DOUBLE:
     return bench_stat_once(*(const double *)at);
   case FIELD_STAT:
+  case FIELD_MEDIAN:
     return *(const bench_stat *)at;
   case FIELD_DERIVED:
     return bench_stat_once(field->derive(device, base));

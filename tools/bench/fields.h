@@ -35,6 +35,7 @@ typedef enum field_kind {
   FIELD_U64,
   FIELD_DOUBLE,
   FIELD_STAT,
+  FIELD_MEDIAN,  /* of the stat in the next field; ignored when it is read */
   FIELD_DERIVED, /* not stored: computed when it is written, ignored when it is read */
 } field_kind;
 

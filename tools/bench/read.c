@@ -109,6 +109,7 @@ static bool read_field(reader *r, const bench_field *f, const cJSON *item, void 
   case FIELD_STAT:
     return read_stat(r, f->key, item, at);
   case FIELD_DERIVED:
+  case FIELD_MEDIAN:
     return true;
   }
   return false;
