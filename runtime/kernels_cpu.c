@@ -324,7 +324,7 @@ void cpu_attention(const cpu_heads *h, cpu_query query, uint32_t token, uint32_t
   }
   float inverse = x_rcp(total.l);
   for (uint32_t j = 0; j < h->head_dim; j++)
-    o[j] = total.o[j] * inverse;
+    o[j] = x_zero_tiny(total.o[j] * inverse);
 }
 
 int32_t cpu_argmax(const float *x, uint32_t n) {

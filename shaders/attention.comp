@@ -116,5 +116,5 @@ void main() {
   float inverse = x_rcp(total.l);
   if (4u * lane < p.head_dim)
     for (uint i = 0u; i < 4u; i++)
-      FloatsOut(p.o).at[query * p.head_dim + 4u * lane + i] = total.o[i] * inverse;
+      FloatsOut(p.o).at[query * p.head_dim + 4u * lane + i] = x_zero_tiny(total.o[i] * inverse);
 }

@@ -53,6 +53,12 @@ X_FN float x_abs(float x) {
   return x_from_bits(x_bits(x) & 0x7FFFFFFFu);
 }
 
+/* x, or 0 below X_TINY: where an intermediate of a sum may have been denormal, which drivers flush or keep, the result shows it
+ * only far below. */
+X_FN float x_zero_tiny(float x) {
+  return x_abs(x) < X_TINY ? 0.0f : x;
+}
+
 /* 1 / x for 2^-100 <= x <= 2^100, relative error below 2^-22: a bit trick, then four Newton steps. */
 X_FN float x_rcp(float x) {
   float y = x_from_bits(0x7EF311C7u - x_bits(x));

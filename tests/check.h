@@ -30,6 +30,7 @@ typedef struct check_tensor {
 typedef struct check {
   bool bench, tight; /* tight: no guard zones, so that a validation layer sees what lies beyond a buffer */
   bool large;        /* the largest shapes of Llama-3.1-8B instead of small random ones */
+  bool overrun;      /* inputs get buffers that are too short: the layer must see it */
   uint64_t random;   /* state of random_bits */
   gpu_device *device;
   gpu_cmd *cmd;

@@ -31,12 +31,12 @@ static void launch(void *data) {
                    a->n_tokens);
 }
 
-/* Any f16 but those of exponent 31, which the cache never holds; often small, so that many positions have weight. */
+/* Any f16 that the cache can hold, so neither negative nor of exponent 31; often small, so that many positions have weight. */
 static void fill_scales(check *c, uint16_t *scales, uint64_t n) {
   check_bytes(c, scales, 2 * n);
   bool small = check_size(c, 0, 3) != 0;
   for (uint64_t i = 0; i < n; i++)
-    scales[i] = (uint16_t)(small ? scales[i] & 0x1FFF : (scales[i] & 0x7C00) == 0x7C00 ? scales[i] & 0x7BFF : scales[i] & 0x7FFF);
+    scales[i] = (uint16_t)(small ? scales[i] & 0x1FFF : (scales[i] & 0x7C00) == 0x7C00 ? scales[i] & 0x3BFF : scales[i] & 0x7FFF);
 }
 
 void check_attention(check *c) {

@@ -1,7 +1,13 @@
 /*
- * check_kernels [--seed N] [--rounds N] [--large] [--tight] [--validate] [--bench] [PATTERN]: every module of the build, or those whose
- * name contains PATTERN, against the C reference, bit for bit, on Vulkan device 0; see check.h. --bench: times the largest shapes.
- * A module without a check is a failure. drivers/run chooses the driver. Exit 77 where there is no device.
+ * check_kernels [OPTION...] [PATTERN]: every module of the build, or those whose name contains PATTERN, against the C reference, bit for
+ * bit, on Vulkan device 0; see check.h. A module without a check is a failure. drivers/run chooses the driver. Exit 77 where there
+ * is no device.
+ *     --seed N, --rounds N   of random cases; the seed is printed
+ *     --large                the largest shapes of Llama-3.1-8B
+ *     --bench                times them
+ *     --validate             with the validation layer, and buffers without guard zones, so that it sees what lies beyond
+ *     --fault                each module with a fault (spirv_fault.h): succeeds if the check of every one fails
+ *     --overrun              buffers of inputs are too short: succeeds if the layer says so of every module
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,8 +17,9 @@
 
 #include "check.h"
 #include "random_model.h"
+#include "spirv_fault.h"
 
-enum { EXIT_SKIPPED = 77, ROUNDS = 12, MAX_STAMPS = 2 };
+enum { EXIT_SKIPPED = 77, ROUNDS = 12, FAULT_ROUNDS = 100, MAX_STAMPS = 2 }; /* a fault ends the rounds */
 
 static const struct {
   const char *kernel;
@@ -25,7 +32,7 @@ static const struct {
 
 typedef struct options {
   uint64_t seed, rounds;
-  bool large, tight, validate, bench;
+  bool large, validate, bench, fault, overrun;
   const char *pattern;
 } options;
 
@@ -38,10 +45,12 @@ static bool parse(int argc, char **argv, options *o) {
       o->rounds = strtoull(argv[++i], NULL, 10);
     else if (strcmp(argv[i], "--large") == 0)
       o->large = true;
-    else if (strcmp(argv[i], "--tight") == 0)
-      o->tight = true;
     else if (strcmp(argv[i], "--validate") == 0)
       o->validate = true;
+    else if (strcmp(argv[i], "--overrun") == 0)
+      o->validate = o->overrun = true;
+    else if (strcmp(argv[i], "--fault") == 0)
+      o->fault = true;
     else if (strcmp(argv[i], "--bench") == 0)
       o->bench = o->large = true;
     else if (argv[i][0] == '-')
@@ -58,11 +67,23 @@ static void (*check_of(const char *kernel))(check *) {
   return NULL;
 }
 
+static uint32_t n_messages; /* of the validation layer */
+
+static void on_log(void *user, hn_log_level level, const char *message) {
+  (void)user;
+  /* What a layer that looks into shaders says of its own needs. */
+  if (level == HN_LOG_ERROR && !strstr(message, "Internal Warning: ")) {
+    n_messages++;
+    printf("validation: %s\n", message);
+  }
+}
+
+/* Runs the module's check; false where it finds something. */
 static bool check_module(check *c, const spirv_module *module, const options *o) {
   void (*function)(check *) = check_of(module->kernel);
   hn_error err = {0};
   uint32_t failed = c->n_failed;
-  uint64_t rounds = o->large ? 2 : o->rounds;
+  uint64_t rounds = o->large ? 2 : o->fault ? FAULT_ROUNDS : o->rounds;
   c->module = module;
   if (!function || !kernel_of(module, &c->id, &c->type)) {
     printf("FAILED: the shader %s has no check\n", module->name);
@@ -83,18 +104,37 @@ static bool check_module(check *c, const spirv_module *module, const options *o)
   return c->n_failed == failed;
 }
 
-static uint32_t n_messages; /* of the validation layer */
-
-static void on_log(void *user, hn_log_level level, const char *message) {
-  (void)user;
-  if (level == HN_LOG_ERROR) {
-    n_messages++;
-    printf("validation: %s\n", message);
+/* Whether a fault in the module is found. */
+static bool notices_fault(check *c, const spirv_module *module, const options *o) {
+  size_t at = 0, bytes = module->n_words * 4;
+  uint32_t value = 0, *words = malloc(bytes);
+  spirv_module broken = *module;
+  if (!words || !spirv_fault_find(module->words, module->n_words, &at, &value)) {
+    free(words);
+    printf("FAILED: no fault for %s\n", module->name);
+    return false;
   }
+  memcpy(words, module->words, bytes);
+  words[at] = value;
+  broken.words = words;
+  bool found = !check_module(c, &broken, o);
+  free(words);
+  if (!found)
+    printf("FAILED: a fault in %s is not found\n", module->name);
+  return found;
+}
+
+/* Whether the layer tells of reads beyond a buffer. */
+static bool notices_overrun(check *c, const spirv_module *module, const options *o) {
+  uint32_t before = n_messages;
+  bool ran = check_module(c, module, o);
+  if (ran && n_messages == before)
+    printf("FAILED: reads beyond a buffer of %s are not found\n", module->name);
+  return ran && n_messages > before;
 }
 
 static int run(gpu_instance *instance, const options *o) {
-  check c = {.bench = o->bench, .tight = o->tight, .large = o->large};
+  check c = {.bench = o->bench, .tight = o->validate, .overrun = o->overrun, .large = o->large};
   hn_error err = {0};
   uint32_t n = 0, n_failed = 0;
   hn_status status = gpu_device_create(instance, 0, NULL, &c.device, &err);
@@ -107,7 +147,7 @@ static int run(gpu_instance *instance, const options *o) {
   for (const spirv_module *m = spirv_modules; m->name && !status; m++)
     if (strstr(m->name, o->pattern)) {
       n++;
-      n_failed += !check_module(&c, m, o);
+      n_failed += !(o->fault ? notices_fault : o->overrun ? notices_overrun : check_module)(&c, m, o);
     }
   if (status)
     puts(err.message);
@@ -124,7 +164,7 @@ int main(int argc, char **argv) {
   hn_error err = {0};
   hn_logger logger = {on_log, NULL};
   if (!parse(argc, argv, &o)) {
-    fputs("usage: check_kernels [--seed N] [--rounds N] [--large] [--tight] [--validate] [--bench] [PATTERN]\n", stderr);
+    fputs("usage: check_kernels [--seed N] [--rounds N] [--large] [--bench] [--validate] [--fault] [--overrun] [PATTERN]\n", stderr);
     return 2;
   }
   setvbuf(stdout, NULL, _IOLBF, 0);
@@ -135,5 +175,5 @@ int main(int argc, char **argv) {
   }
   int code = run(instance, &o);
   gpu_instance_destroy(&instance);
-  return n_messages ? 1 : code;
+  return n_messages && !o.overrun ? 1 : code;
 }
