@@ -31,7 +31,7 @@ typedef struct forward_gpu {
   const forward_step *step; /* of the current call */
 } forward_gpu;
 
-/* ---- recording: each function ends with a barrier ---- */
+/* ---- recording: each function ends with a barrier, but for those of a layer and the logits ---- */
 
 static uint32_t q_width(const forward_gpu *f) {
   return f->weights->config.n_heads * f->weights->config.head_dim;
@@ -109,7 +109,6 @@ static void feed_forward(forward_gpu *f, uint32_t layer) {
   kernel_swiglu_quant(f->cmd, &f->weights->kernels, &swiglu);
   gpu_cmd_barrier(f->cmd);
   multiply(f, &l->matrices[W_DOWN], f->a, n, 0, f->x, f->x, c->n_embd);
-  gpu_cmd_barrier(f->cmd);
 }
 
 static uint64_t logits_bytes(const forward_gpu *f, uint32_t rows) {
@@ -137,8 +136,12 @@ static void logits(forward_gpu *f) {
 
 /* ---- the pass ---- */
 
-/* Between layers of a prompt the recording is handed in, so that a caller can cancel. */
-static hn_status hand_in(forward_gpu *f, hn_error *err) {
+/* Between a layer and what follows. That of a prompt is handed in, so that a caller can cancel. */
+static hn_status end_layer(forward_gpu *f, hn_error *err) {
+  if (f->step->n == 1) {
+    gpu_cmd_barrier(f->cmd);
+    return HN_OK;
+  }
   hn_status status = gpu_cmd_submit_wait(f->cmd, f->wait_ns, err);
   if (!status && atomic_load(f->step->cancel))
     return hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
@@ -153,8 +156,8 @@ static hn_status run_layers(forward_gpu *f, hn_error *err) {
   for (uint32_t i = 0; i < n_layers && !status; i++) {
     attention(f, i);
     feed_forward(f, i);
-    if (f->step->n > 1)
-      status = hand_in(f, err);
+    if (i + 1 < n_layers || f->step->want != FORWARD_CACHE)
+      status = end_layer(f, err);
   }
   return status;
 }
@@ -277,4 +280,12 @@ hn_status forward_gpu_create(const gpu_weights *weights, uint32_t n_ctx, uint32_
   }
   *out = &f->base;
   return HN_OK;
+}
+
+gpu_cmd *forward_gpu_cmd(forward *self) {
+  return ((forward_gpu *)self)->cmd;
+}
+
+const gpu_buffer *forward_gpu_cache(const forward *self) {
+  return &((const forward_gpu *)self)->cache;
 }

@@ -50,6 +50,7 @@ typedef struct gpu_device {
   uint64_t cache_hash; /* of what the file held; 0: nothing */
   hn_device_info info;
   bool stuck; /* see gpu_device_stuck; under queue_lock */
+  uint64_t buffer_bytes, peak_buffer_bytes; /* of all buffers, now and at most; under queue_lock */
 } gpu_device;
 
 /* cache_dir may be NULL; a missing, foreign or damaged cache file is ignored. Errors: NO_DEVICE (lacks features),

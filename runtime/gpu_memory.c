@@ -2,6 +2,14 @@
 
 #include "gpu_vma.h"
 
+static void count(gpu_device *device, uint64_t more, uint64_t less) {
+  pthread_mutex_lock(&device->queue_lock);
+  device->buffer_bytes += more - less;
+  if (device->buffer_bytes > device->peak_buffer_bytes)
+    device->peak_buffer_bytes = device->buffer_bytes;
+  pthread_mutex_unlock(&device->queue_lock);
+}
+
 hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t bytes, const char *name, gpu_buffer *out,
                           hn_error *err) {
   *out = (gpu_buffer){0};
@@ -15,6 +23,7 @@ hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t byt
                       (bytes >> 20) + 1);
   }
   out->bytes = bytes;
+  count(device, bytes, 0);
   out->address = device->vk.vkGetBufferDeviceAddress(
       device->device,
       &(VkBufferDeviceAddressInfo){.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = out->handle});
@@ -26,7 +35,9 @@ hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t byt
 }
 
 void gpu_buffer_finish(gpu_device *device, gpu_buffer *buffer) {
-  if (buffer->handle && !gpu_device_stuck(device))
+  if (buffer->handle && !gpu_device_stuck(device)) {
     gpu_vma_destroy_buffer(device, buffer);
+    count(device, 0, buffer->bytes);
+  }
   *buffer = (gpu_buffer){0};
 }

@@ -113,9 +113,9 @@ noticed)
   refuses_altered norm_quant
   refuses_altered rope_store
   refuses_altered matmat_q4_1 matmat_q4_1_intf32
-  replaces_altered attention_intf32 200
-  replaces_altered matmat_q4_1_intf32 200
-  replaces_altered matvec_q4_1_intf32 1
+  replaces_altered attention 200
+  replaces_altered matmat_q4_1 200
+  replaces_altered matvec_q4_1 1
   notices_failing submit "the work was not done"
   notices_failing wait "did not finish within"
   notices_failing memory "has no memory for"

@@ -1,0 +1,86 @@
+#include "subject.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../loader/tokenizer.h"
+#include "../../runtime/gpu_upload.h"
+
+static hn_status open_file(subject *s, const char *path, hn_error *err) {
+  tokenizer *tok = NULL;
+  hn_status status = gguf_open(path, &s->file, err);
+  if (!status)
+    status = model_check_architecture(s->file, err);
+  if (!status)
+    status = tokenizer_create(s->file, &tok, err);
+  if (!status)
+    status = model_read(s->file, tokenizer_n_vocab(tok), &s->header, err);
+  tokenizer_destroy(&tok);
+  return status;
+}
+
+hn_status subject_init(gpu_device *device, const char *path, const subject_params *params, subject *out, hn_error *err) {
+  *out = (subject){.n_ctx = params->n_ctx, .n_batch = params->n_batch};
+  hn_status status = open_file(out, path, err);
+  if (!status)
+    status = gpu_weights_create(device, &out->header, &params->weights, &out->weights, err);
+  if (!status)
+    status = forward_gpu_create(out->weights, params->n_ctx, params->n_batch, &out->forward, err);
+  if (!status) {
+    out->cmd = forward_gpu_cmd(out->forward);
+    out->logits = malloc(out->header.config.n_vocab * sizeof *out->logits);
+    if (!out->logits)
+      status = hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for logits");
+  }
+  if (status)
+    subject_finish(out);
+  return status;
+}
+
+void subject_finish(subject *s) {
+  if (s->forward)
+    s->forward->destroy(s->forward);
+  gpu_weights_destroy(&s->weights);
+  model_finish(&s->header);
+  gguf_close(&s->file);
+  free(s->logits);
+  *s = (subject){0};
+}
+
+hn_status subject_eval(subject *s, uint32_t first, uint32_t n, hn_error *err) {
+  int32_t ids[MAX_BATCH], argmax;
+  atomic_bool cancel = false;
+  for (uint32_t done = 0; done < n;) {
+    uint32_t batch = n - done < s->n_batch ? n - done : s->n_batch;
+    for (uint32_t i = 0; i < batch; i++)
+      ids[i] = (int32_t)((first + done + i) % s->header.config.n_vocab);
+    forward_step step = {.ids = ids, .n = batch, .first = first + done, .want = done + batch == n ? FORWARD_LAST : FORWARD_CACHE,
+                         .logits = s->logits, .argmax = &argmax, .cancel = &cancel};
+    hn_status status = s->forward->eval(s->forward, &step, err);
+    if (status)
+      return status;
+    done += batch;
+  }
+  return HN_OK;
+}
+
+hn_status subject_fill_cache(subject *s, gpu_device *device, hn_error *err) {
+  const gpu_buffer *cache = forward_gpu_cache(s->forward);
+  gpu_upload upload;
+  uint32_t random = 1;
+  hn_status status = gpu_upload_init(device, &upload, err);
+  if (status)
+    return status;
+  uint16_t *halves = upload.staging.mapped;
+  for (size_t i = 0; i < STAGING_BYTES / 2; i++) {
+    random = random * 1664525u + 1013904223u;
+    halves[i] = (uint16_t)(0x1800 | random >> 21); /* 2^-9 .. 2^-7 */
+  }
+  for (uint64_t done = 0; done < cache->bytes && !status;) {
+    gpu_upload_part part = {.to = done, .bytes = cache->bytes - done < STAGING_BYTES ? cache->bytes - done : STAGING_BYTES};
+    status = gpu_upload_send(&upload, cache, &part, 1, err);
+    done += part.bytes;
+  }
+  gpu_upload_finish(&upload);
+  return status;
+}
