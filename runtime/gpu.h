@@ -117,10 +117,16 @@ enum { GPU_MAX_READS = 10, GPU_MAX_WRITES = 5 };
 typedef struct gpu_access { /* what a command reads and writes, at most */
   gpu_range reads[GPU_MAX_READS], writes[GPU_MAX_WRITES];
   uint32_t n_reads, n_writes;
-  uint64_t ops; /* multiplications and additions of integer products; 0: few */
+  uint64_t ops;         /* multiplications and additions of integer products; 0: few */
+  uint64_t least_bytes; /* that it moves, where it touches less than the ranges; 0: all of them */
 } gpu_access;
 
-typedef enum gpu_event_kind { GPU_EVENT_DISPATCH, GPU_EVENT_COPY, GPU_EVENT_FILL, GPU_EVENT_BARRIER, GPU_EVENT_SUBMIT, GPU_EVENT_WAITED } gpu_event_kind;
+/* Bytes that a command reads and writes, each once. */
+uint64_t gpu_access_bytes(const gpu_access *access);
+
+typedef enum gpu_event_kind {
+  GPU_EVENT_BEGIN, GPU_EVENT_DISPATCH, GPU_EVENT_COPY, GPU_EVENT_FILL, GPU_EVENT_BARRIER, GPU_EVENT_SUBMIT, GPU_EVENT_WAITED
+} gpu_event_kind;
 
 typedef struct gpu_launch {
   const gpu_pipeline *pipeline;
@@ -137,7 +143,7 @@ typedef struct gpu_event { /* lives as long as the call */
 
 typedef struct gpu_cmd gpu_cmd;
 
-/* Is called after each command is recorded, after a submission and after the wait for it. It may record commands. */
+/* Is called after a recording begins, after each command is recorded, after a submission and after the wait for it. It may record commands. */
 typedef struct gpu_observer {
   void (*see)(void *user, gpu_cmd *cmd, const gpu_event *event); /* NULL: none */
   void *user;

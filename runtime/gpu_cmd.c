@@ -73,6 +73,11 @@ void gpu_cmd_destroy(gpu_cmd **cmd) {
   *cmd = NULL;
 }
 
+static void tell(gpu_cmd *self, gpu_event_kind kind, const gpu_launch *launch, const gpu_access *access) {
+  if (self->observer.see)
+    self->observer.see(self->observer.user, self, &(gpu_event){kind, launch, access});
+}
+
 hn_status gpu_cmd_begin(gpu_cmd *self, hn_error *err) {
   gpu_device *d = self->device;
   if (self->lost)
@@ -82,12 +87,10 @@ hn_status gpu_cmd_begin(gpu_cmd *self, hn_error *err) {
   VkResult result = d->vk.vkResetCommandPool(d->device, self->pool, 0);
   if (!result)
     result = d->vk.vkBeginCommandBuffer(self->handle, &info);
-  return result ? hn_fail_vk(err, gpu_status(result), result, "%s: a command buffer does not begin", d->info.name) : HN_OK;
-}
-
-static void tell(gpu_cmd *self, gpu_event_kind kind, const gpu_launch *launch, const gpu_access *access) {
-  if (self->observer.see)
-    self->observer.see(self->observer.user, self, &(gpu_event){kind, launch, access});
+  if (result)
+    return hn_fail_vk(err, gpu_status(result), result, "%s: a command buffer does not begin", d->info.name);
+  tell(self, GPU_EVENT_BEGIN, NULL, NULL);
+  return HN_OK;
 }
 
 void gpu_cmd_dispatch(gpu_cmd *self, const gpu_launch *launch, const gpu_access *access) {
@@ -96,6 +99,17 @@ void gpu_cmd_dispatch(gpu_cmd *self, const gpu_launch *launch, const gpu_access 
   vk->vkCmdPushConstants(self->handle, launch->pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, launch->push_bytes, launch->push);
   vk->vkCmdDispatch(self->handle, launch->x, launch->y, 1);
   tell(self, GPU_EVENT_DISPATCH, launch, access);
+}
+
+static uint64_t sum_bytes(const gpu_range *ranges, uint32_t n) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < n; i++)
+    sum += ranges[i].bytes * ranges[i].count;
+  return sum;
+}
+
+uint64_t gpu_access_bytes(const gpu_access *a) {
+  return a->least_bytes ? a->least_bytes : sum_bytes(a->reads, a->n_reads) + sum_bytes(a->writes, a->n_writes);
 }
 
 /* The host sees what was written only where the flags say so. */

@@ -99,7 +99,10 @@ void kernel_embed(gpu_cmd *cmd, const kernels *k, const gpu_matrix *table, VkDev
   gpu_access a = {0};
   reads_matrix(&a, table);
   reads(&a, ids, 4ull * n_tokens);
-  writes(&a, x, 4ull * n_tokens * table->n_granules * QUANT_GRANULE);
+  uint64_t n_values = (uint64_t)n_tokens * table->n_granules * QUANT_GRANULE;
+  quant_type_info info = quant_info(table->type);
+  writes(&a, x, 4 * n_values);
+  a.least_bytes = 4 * n_values + n_values / info.block_weights * info.block_bytes + 4ull * n_tokens; /* any rows, but not all */
   DISPATCH(KERNEL_EMBED, table->type, &push, groups(push.n_granules, 64), n_tokens);
 }
 

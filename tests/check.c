@@ -355,13 +355,6 @@ static void prove(check *c, const check_case *one) {
 
 /* ---- a measurement ---- */
 
-static uint64_t sum_bytes(const gpu_range *ranges, uint32_t n) {
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < n; i++)
-    sum += ranges[i].bytes * ranges[i].count;
-  return sum;
-}
-
 static int by_value(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
@@ -399,8 +392,7 @@ static void measure(check *c, const check_case *one) {
     ok = !time_once(c, one, &flush, &ns[i], &err);
   c->cmd->observer = (gpu_observer){0};
   qsort(ns, BENCH_RUNS, sizeof *ns, by_value);
-  double median = ns[BENCH_RUNS / 2];
-  double bytes = (double)(sum_bytes(c->access.reads, c->access.n_reads) + sum_bytes(c->access.writes, c->access.n_writes));
+  double median = ns[BENCH_RUNS / 2], bytes = (double)gpu_access_bytes(&c->access);
   if (ok && median > 0)
     printf("%-24s %-44s %10.1f us (%.1f .. %.1f)  %7.2f GB/s  %8.2f Gop/s\n", c->module->name, one->shape, median * 1e-3, ns[0] * 1e-3,
            ns[BENCH_RUNS - 1] * 1e-3, bytes / median, (double)c->access.ops / median);

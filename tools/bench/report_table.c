@@ -60,7 +60,7 @@ static void write_device(writer *w, const bench_device *device) {
   bool any = false;
   for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
     for (size_t i = 0; i < n; i++) {
-      if (fields[i].group != groups[g])
+      if (fields[i].group != groups[g] || fields[i].use == USE_OTHER)
         continue;
       char text[3 * NUMBER_TEXT];
       bench_stat value = bench_field_value(&fields[i], device, device);
@@ -107,9 +107,9 @@ static void write_model(writer *w, const bench_model *m, const bench_device *dev
   if (w->markdown)
     fputc('\n', w->out);
   if (bench_measured(m->first_token_ms)) {
-    snprintf(words, sizeof words, "first token after %s ms %s, for a prompt of %u tokens",
-             number_text(m->first_token_ms.median, number), range_text(m->first_token_ms, range),
-             (unsigned)m->first_token_n);
+    snprintf(words, sizeof words, "first token after %s ms%s%s, for a prompt of %u tokens",
+             number_text(m->first_token_ms.median, number), m->first_token_ms.runs > 1 ? " " : "",
+             range_text(m->first_token_ms, range), (unsigned)m->first_token_n);
     line(w, words);
   }
   if (m->step.dispatches > 0) {
