@@ -117,7 +117,8 @@ enum { GPU_MAX_READS = 10, GPU_MAX_WRITES = 5 };
 typedef struct gpu_access { /* what a command reads and writes, at most */
   gpu_range reads[GPU_MAX_READS], writes[GPU_MAX_WRITES];
   uint32_t n_reads, n_writes;
-  uint64_t ops;         /* multiplications and additions of integer products; 0: few */
+  uint64_t ops;         /* multiplications and additions, about: of integers, or of floats */
+  bool float_ops;
   uint64_t least_bytes; /* that it moves, where it touches less than the ranges; 0: all of them */
 } gpu_access;
 

@@ -78,6 +78,12 @@ static void writes_q8(gpu_access *a, gpu_q8 rows, uint64_t n_blocks) {
   writes(a, rows.sums, n_blocks * 4);
 }
 
+/* n values, each taking about so many float operations */
+static void computes(gpu_access *a, uint64_t n, uint64_t ops_each) {
+  a->ops = n * ops_each;
+  a->float_ops = true;
+}
+
 static void reads_matrix(gpu_access *a, const gpu_matrix *w) {
   planes p = planes_of(w->type, w->n_rows, w->n_granules);
   for (int i = 0; i < N_PLANES; i++)
@@ -103,6 +109,7 @@ void kernel_embed(gpu_cmd *cmd, const kernels *k, const gpu_matrix *table, VkDev
   quant_type_info info = quant_info(table->type);
   writes(&a, x, 4 * n_values);
   a.least_bytes = 4 * n_values + n_values / info.block_weights * info.block_bytes + 4ull * n_tokens; /* any rows, but not all */
+  computes(&a, n_values, 2);
   DISPATCH(KERNEL_EMBED, table->type, &push, groups(push.n_granules, 64), n_tokens);
 }
 
@@ -111,6 +118,7 @@ void kernel_norm_quant(gpu_cmd *cmd, const kernels *k, const struct push_norm *p
   reads(&a, push->x, 4ull * n_tokens * push->n);
   reads(&a, push->weight, 4ull * push->n);
   writes_q8(&a, (gpu_q8){push->q, push->d, push->sums}, (uint64_t)n_tokens * (push->n / ACT_BLOCK));
+  computes(&a, (uint64_t)n_tokens * push->n, 6);
   DISPATCH(KERNEL_NORM_QUANT, 0, push, n_tokens, 1);
 }
 
@@ -118,6 +126,7 @@ void kernel_quantize(gpu_cmd *cmd, const kernels *k, const struct push_quantize 
   gpu_access a = {0};
   reads(&a, push->x, 4ull * ACT_BLOCK * push->n_blocks);
   writes_q8(&a, (gpu_q8){push->q, push->d, push->sums}, push->n_blocks);
+  computes(&a, (uint64_t)push->n_blocks * ACT_BLOCK, 2);
   DISPATCH(KERNEL_QUANTIZE, 0, push, groups(push->n_blocks, 64), 1);
 }
 
@@ -126,6 +135,7 @@ void kernel_swiglu_quant(gpu_cmd *cmd, const kernels *k, const struct push_swigl
   reads(&a, push->gate, 4ull * ACT_BLOCK * push->n_blocks);
   reads(&a, push->up, 4ull * ACT_BLOCK * push->n_blocks);
   writes_q8(&a, (gpu_q8){push->q, push->d, push->sums}, push->n_blocks);
+  computes(&a, (uint64_t)push->n_blocks * ACT_BLOCK, 40); /* x_exp, x_rcp */
   DISPATCH(KERNEL_SWIGLU_QUANT, 0, push, groups(push->n_blocks, 64), 1);
 }
 
@@ -150,6 +160,7 @@ void kernel_rope_store(gpu_cmd *cmd, const kernels *k, const struct push_rope_st
   writes_runs(&a, push->k_q + c.values_at, c.values, push->n_kv_heads, c.values_stride);
   writes_runs(&a, push->v_q + c.values_at, c.values, push->n_kv_heads, c.values_stride);
   writes_runs(&a, push->scales + c.scales_at, c.scales, push->n_kv_heads, c.scales_stride);
+  computes(&a, n_all * push->head_dim, 5);
   DISPATCH(KERNEL_ROPE_STORE, 0, push, push->n_heads + push->n_kv_heads, n_tokens);
 }
 
@@ -172,6 +183,7 @@ void kernel_argmax(gpu_cmd *cmd, const kernels *k, const struct push_argmax *pus
   gpu_access a = {0};
   reads(&a, push->logits, 4ull * push->n);
   writes(&a, push->result, 4);
+  computes(&a, push->n, 1);
   DISPATCH(KERNEL_ARGMAX, 0, push, 1, 1);
 }
 

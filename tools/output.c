@@ -15,6 +15,7 @@ enum {
   PIECE = 4096,       /* bytes stripped at a time */
 };
 
+static const char *program = "hornito";
 static int failure; /* errno of the first write to stdout that failed; 0: none did */
 static bool out_c2; /* the last piece ended with the first half of a character */
 
@@ -108,10 +109,16 @@ static void print_line(const char *prefix, const char *format, va_list arguments
   fprintf(stderr, "%s%.*s\n", prefix, (int)length, line);
 }
 
+void out_name(const char *name) {
+  program = name;
+}
+
 void print_error(const char *format, ...) {
+  char prefix[64];
   va_list arguments;
   va_start(arguments, format);
-  print_line("hornito: ", format, arguments);
+  snprintf(prefix, sizeof prefix, "%s: ", program);
+  print_line(prefix, format, arguments);
   va_end(arguments);
 }
 

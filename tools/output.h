@@ -26,7 +26,10 @@ bool out_flush(void);
 /* The same at the end of the program: prints the failure, and returns the exit code that `code` becomes. */
 int out_finish(int code);
 
-/* Prints "hornito: " and one line to stderr. */
+/* The program's name in its errors; a static string. Before the call it is hornito. */
+void out_name(const char *name);
+
+/* Prints the program's name, a colon and one line to stderr. */
 void print_error(const char *format, ...) PRINTF_LIKE(1, 2);
 
 /* Prints one line to stderr. */

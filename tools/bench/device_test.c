@@ -159,7 +159,7 @@ static hn_status run(tester *t, bench_device *out) {
   enum { N_STEPS = 9 };
   hn_status status = init(t);
   for (int step = 0; step < N_STEPS && !status; step++) {
-    progress_show("measuring the device", (uint64_t)step, N_STEPS, "");
+    measure_progress("measuring the device", (uint64_t)step, N_STEPS, "");
     switch (step) {
     case 0: status = bandwidth(t, WRITE, 1, &out->write_gb_s); break;
     case 1: status = bandwidth(t, READ, 1, &out->read_gb_s); break;

@@ -146,6 +146,7 @@ int main(int argc, char **argv) {
   hn_error err = {0};
   const hn_logger logger = {on_log, NULL};
   setlocale(LC_CTYPE, "");
+  out_name("gpu-bench");
   options_result parsed = bench_options_parse(argc, argv, &o);
   if (parsed != OPTIONS_OK)
     return out_finish(parsed == OPTIONS_DONE ? EXIT_OK : EXIT_USAGE);

@@ -95,7 +95,7 @@ static hn_status time_one(measure *m, kept *k, bench_result *out, hn_error *err)
   b->us = measure_scaled(seconds, 1e6);
   b->bytes = (double)gpu_access_bytes(&k->access);
   b->ops = (double)k->access.ops;
-  b->integer = k->access.ops > 0;
+  b->integer = !k->access.float_ops;
   return HN_OK;
 }
 
@@ -112,7 +112,7 @@ hn_status kernel_test(measure *m, subject *s, uint32_t depth, uint32_t n_prompt,
   collection c = {.pattern = pattern};
   hn_status status = collect(s, depth, n_prompt, &c, err);
   for (size_t i = 0; i < c.n && !status; i++) {
-    progress_show("measuring kernels", i, c.n, c.list[i].launch.pipeline->name);
+    measure_progress("measuring kernels", i, c.n, c.list[i].launch.pipeline->name);
     status = time_one(m, &c.list[i], out, err);
   }
   progress_clear();

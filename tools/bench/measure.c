@@ -1,6 +1,6 @@
 #include "measure.h"
 
-#include <string.h>
+#include <unistd.h>
 
 #include "../terminal.h"
 
@@ -76,6 +76,11 @@ hn_status measure_called(const measure *m, measure_call call, void *data, bench_
   }
   *seconds = status ? (bench_stat){0} : bench_stat_of(samples, n);
   return status;
+}
+
+void measure_progress(const char *what, uint64_t done, uint64_t total, const char *note) {
+  if (isatty(STDERR_FILENO))
+    progress_show(what, done, total, note);
 }
 
 bench_stat measure_rate(bench_stat s, double amount, double unit) {

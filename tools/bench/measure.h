@@ -31,6 +31,9 @@ typedef hn_status (*measure_call)(void *data, hn_error *err);
 /* Seconds of a call by the host's clock, without a warm-up. */
 hn_status measure_called(const measure *m, measure_call call, void *data, bench_stat *seconds, hn_error *err);
 
+/* A line on a terminal; nothing elsewhere. Take it away with progress_clear before something else is printed. */
+void measure_progress(const char *what, uint64_t done, uint64_t total, const char *note);
+
 /* amount / seconds / unit */
 bench_stat measure_rate(bench_stat seconds, double amount, double unit);
 bench_stat measure_scaled(bench_stat stat, double factor);

@@ -148,7 +148,7 @@ static hn_status run_tests(measure *m, const bench_options *o, subject *s, bench
     status = counted(s, 2, 1, &warm, err);
   for (uint32_t i = 0; i < n && !status; i++) {
     bool prompt = i < o->n_prompts;
-    progress_show(prompt ? "measuring prompts" : "measuring decode", i, n, "");
+    measure_progress(prompt ? "measuring prompts" : "measuring decode", i, n, "");
     run r = {.s = s, .one_by_one = !prompt};
     r.n = prompt ? o->prompts[i] : o->n_decode;
     r.depth = prompt ? 0 : o->depths[i - o->n_prompts];
@@ -178,7 +178,7 @@ static uint64_t peak_rss(void) {
 
 static bool on_progress(void *user, uint64_t done, uint64_t total) {
   (void)user;
-  progress_show("loading", done, total, "");
+  measure_progress("loading", done, total, "");
   return true;
 }
 

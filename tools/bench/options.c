@@ -39,7 +39,7 @@ typedef struct parser {
 static const char *value_of(parser *p) {
   if (p->at + 1 < p->argc)
     return p->argv[++p->at];
-  print_error("gpu-bench: %s wants a value: see gpu-bench --help", p->argv[p->at]);
+  print_error("%s wants a value: see gpu-bench --help", p->argv[p->at]);
   p->failed = true;
   return "";
 }
@@ -48,7 +48,7 @@ static uint32_t number_of(parser *p, const char *text, const char *option, long 
   char *after;
   long n = strtol(text, &after, 10);
   if (after == text || (*after != 0 && *after != ',') || n < lowest || n > highest) {
-    print_error("gpu-bench: %s wants a number of %ld to %ld, not '%s'", option, lowest, highest, text);
+    print_error("%s wants a number of %ld to %ld, not '%s'", option, lowest, highest, text);
     p->failed = true;
     n = lowest;
     after = (char *)(uintptr_t)"";
@@ -61,7 +61,7 @@ static uint32_t one_number(parser *p, long lowest, long highest) {
   const char *option = p->argv[p->at], *end, *text = value_of(p);
   uint32_t n = p->failed ? 0 : number_of(p, text, option, lowest, highest, &end);
   if (!p->failed && *end) {
-    print_error("gpu-bench: %s wants one number, not '%s'", option, text);
+    print_error("%s wants one number, not '%s'", option, text);
     p->failed = true;
   }
   return n;
@@ -72,7 +72,7 @@ static void numbers(parser *p, long lowest, uint32_t list[BENCH_MAX_LIST], uint3
   *n = 0;
   while (!p->failed) {
     if (*n == BENCH_MAX_LIST) {
-      print_error("gpu-bench: %s takes at most %d numbers", option, BENCH_MAX_LIST);
+      print_error("%s takes at most %d numbers", option, BENCH_MAX_LIST);
       p->failed = true;
       return;
     }
@@ -86,7 +86,7 @@ static void numbers(parser *p, long lowest, uint32_t list[BENCH_MAX_LIST], uint3
 static void add_model(parser *p, bench_options *o) {
   const char *path = value_of(p);
   if (o->n_models == BENCH_MAX_LIST) {
-    print_error("gpu-bench: at most %d models", BENCH_MAX_LIST);
+    print_error("at most %d models", BENCH_MAX_LIST);
     p->failed = true;
   } else {
     o->models[o->n_models++] = path;
@@ -120,11 +120,11 @@ static void parse_one(parser *p, bench_options *o) {
   else if (strcmp(option, "-o") == 0) {
     const char *name = value_of(p);
     if (!p->failed && !report_parse_format(name, &o->format)) {
-      print_error("gpu-bench: -o takes table, json, csv or md, not '%s'", name);
+      print_error("-o takes table, json, csv or md, not '%s'", name);
       p->failed = true;
     }
   } else {
-    print_error("gpu-bench: no option '%s': see gpu-bench --help", option);
+    print_error("no option '%s': see gpu-bench --help", option);
     p->failed = true;
   }
 }
