@@ -1,6 +1,6 @@
 /*
  * check_kernels [OPTION...] [PATTERN]: every module of the build, or those whose name contains PATTERN, against the C reference, bit for
- * bit, on Vulkan device 0; see check.h. A module without a check is a failure. drivers/run chooses the driver. Exit 77 where there
+ * bit, on Vulkan device 0; see check.h. A module without a check is a failure. drivers/on chooses the driver. Exit 77 where there
  * is no device.
  *     --seed N, --rounds N   of random cases; the seed is printed
  *     --large                the largest shapes of Llama-3.1-8B

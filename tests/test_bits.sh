@@ -1,6 +1,6 @@
 #!/bin/sh
 # test_bits.sh BUILD MODEL DRIVERS PART: the logits of 200 tokens of a text have the same SHA-256 on every driver, on the CPU and in
-# chunks of 1, 7, 64 and 200 tokens; an altered shader is replaced by its variant or refused, failing submissions are noticed. PART: a driver of drivers/run; chunks;
+# chunks of 1, 7, 64 and 200 tokens; an altered shader is replaced by its variant or refused, failing submissions are noticed. PART: a driver of drivers/on; chunks;
 # noticed; quick (some of each). MODEL: SmolLM2-135M-Instruct Q4_1. Exit 77 where it or the driver is missing.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -26,7 +26,7 @@ hash() {
   if [ "$driver" = cpu ]; then
     "$@" --device cpu >"$work/$name.log" 2>&1
   else
-    "$here/drivers/run" "$drivers" "$driver" "$@" --device 0 >"$work/$name.log" 2>&1
+    "$here/drivers/on" "$drivers" "$driver" "$@" --device 0 >"$work/$name.log" 2>&1
   fi
   code=$?
   if [ $code -eq 0 ]; then

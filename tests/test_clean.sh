@@ -13,7 +13,7 @@ failed=0
 speak() { # NAME PROGRAM OPTION...
   name=$1
   shift
-  XDG_CACHE_HOME=$work "$here/drivers/run" "$drivers" lavapipe-256 "$@" run -m "$model" -p "Hello" -n 3 --temp 0 $options >"$log" 2>&1
+  XDG_CACHE_HOME=$work "$here/drivers/on" "$drivers" lavapipe-256 "$@" run -m "$model" -p "Hello" -n 3 --temp 0 $options >"$log" 2>&1
   code=$?
   [ $code -eq 77 ] && { cat "$log"; exit 77; }
   if grep -q 'validation layer is not installed' "$log"; then

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """test_gpu_bench.py RUN DRIVERS DRIVER GPU_BENCH WRITE_MODEL: what gpu-bench prints, saves, compares and draws, on one driver.
 
-RUN is drivers/run. Exit 77 where the driver is not there.
+RUN is drivers/on. Exit 77 where the driver is not there.
 """
 import json
 import pathlib

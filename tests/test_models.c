@@ -1,6 +1,6 @@
 /*
  * test_models [SEED]: random models of every type of weights and odd sizes give the same bits on the CPU and on Vulkan device 0,
- * whatever the batches. drivers/run chooses the driver. Exit 77 where there is no device.
+ * whatever the batches. drivers/on chooses the driver. Exit 77 where there is no device.
  */
 #include <inttypes.h>
 #include <stdio.h>

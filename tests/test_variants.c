@@ -1,6 +1,6 @@
 /*
  * test_variants: the self-test at load on Vulkan device 0: every module gives the right bits, within TEST_MS; a wrong one is replaced by the
- * next variant; where none is right, the error names the kernel; a fault in any single module is found. drivers/run chooses the
+ * next variant; where none is right, the error names the kernel; a fault in any single module is found. drivers/on chooses the
  * driver. Exit 77 where there is no device.
  */
 #include <stdio.h>

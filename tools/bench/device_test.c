@@ -181,13 +181,17 @@ static const char *type_name(hn_device_type type) {
   return names[type <= HN_DEVICE_OTHER ? type : HN_DEVICE_OTHER];
 }
 
-hn_status device_test(measure *m, bench_device *out, hn_error *err) {
+void device_describe(const measure *m, bench_device *out) {
   const hn_device_info *info = &m->device->info;
-  tester t = {.m = m, .err = err};
   *out = (bench_device){.gpu_clock = m->timer.pool != VK_NULL_HANDLE};
   snprintf(out->name, sizeof out->name, "%s", info->name);
   snprintf(out->driver, sizeof out->driver, "%s", info->driver);
   snprintf(out->type, sizeof out->type, "%s", type_name(info->type));
+}
+
+hn_status device_test(measure *m, bench_device *out, hn_error *err) {
+  tester t = {.m = m, .err = err};
+  device_describe(m, out);
   hn_status status = run(&t, out);
   finish(&t);
   return status;

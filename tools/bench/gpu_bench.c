@@ -2,6 +2,7 @@
  * gpu_bench.c: the command gpu-bench. For each device: what it can do (device_test.c), what it does with each model (model_test.c,
  * kernel_test.c), then the reports (report.h, compare.h, svg.h).
  */
+#include <errno.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,16 @@ static const char *default_model(char path[MAX_PATH_BYTES]) {
   return n > 0 && n < MAX_PATH_BYTES && access(path, R_OK) == 0 ? path : NULL;
 }
 
+/* Before minutes are spent on the device: whether the files can be opened. */
+static bool can_read(const bench_options *o) {
+  for (uint32_t i = 0; i < o->n_models; i++)
+    if (access(o->models[i], R_OK) != 0) {
+      print_error("%s: %s", o->models[i], strerror(errno));
+      return false;
+    }
+  return true;
+}
+
 static void list_devices(const gpu_instance *instance, const bool chosen[]) {
   for (uint32_t i = 0; i < instance->n_devices; i++) {
     const hn_device_info *info = &instance->infos[i];
@@ -59,7 +70,9 @@ static hn_status test_device(gpu_instance *instance, uint32_t index, const bench
   snprintf(out->program, sizeof out->program, "hornito %s", HORNITO_VERSION);
   if (!status)
     status = measure_init(device, o->runs, SECONDS_PER_TEST, &m, err);
-  if (!status)
+  if (!status && o->models_only)
+    device_describe(&m, &out->device);
+  else if (!status)
     status = device_test(&m, &out->device, err);
   for (uint32_t i = 0; i < o->n_models && !status; i++)
     status = model_test(&m, o, o->models[i], out, err);
@@ -154,6 +167,8 @@ int main(int argc, char **argv) {
     o.models[o.n_models++] = path;
   else if (o.n_models == 0)
     print_note("no model: give one with -m FILE, or call sh tools/fetch-model for a small one; the device alone is measured");
+  if (!can_read(&o))
+    return out_finish(EXIT_USAGE);
   if (gpu_instance_create(&logger, false, &instance, &err))
     return out_finish(print_failure(&err));
   int code = run(instance, &o);

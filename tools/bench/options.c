@@ -22,6 +22,7 @@ static const char usage[] =
     "  --device I|NAME|all   an index or a part of a name as `hornito devices` lists them (default: the best)\n"
     "  --kernels [PATTERN]   every kernel at the model's shapes, or those whose name contains PATTERN\n"
     "  --timeline            the GPU's time in one decode step, kernel by kernel, and the gaps between\n"
+    "  --models-only         leave out the device's own bandwidths, rates and latencies\n"
     "  -o table|json|csv|md  what to print (default table)\n"
     "  --save FILE           write the result as JSON\n"
     "  --compare FILE        compare with a saved result; exit code 1 if something became slower\n"
@@ -111,6 +112,8 @@ static void parse_one(parser *p, bench_options *o) {
     o->kernels = p->at + 1 < p->argc && p->argv[p->at + 1][0] != '-' ? p->argv[++p->at] : "";
   else if (strcmp(option, "--timeline") == 0)
     o->timeline = true;
+  else if (strcmp(option, "--models-only") == 0)
+    o->models_only = true;
   else if (strcmp(option, "--save") == 0)
     o->save = value_of(p);
   else if (strcmp(option, "--compare") == 0)

@@ -16,7 +16,7 @@ typedef struct bench_options {
   uint32_t n_decode, runs;
   const char *device;  /* NULL: the best; "all" */
   const char *kernels; /* NULL: not asked for; a part of names, "" for all */
-  bool timeline;
+  bool timeline, models_only;
   report_format format;
   const char *save, *compare, *svg;
 } bench_options;
