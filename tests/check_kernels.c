@@ -18,8 +18,9 @@
 #include "check.h"
 #include "random_model.h"
 #include "spirv_fault.h"
+#include "test_device.h"
 
-enum { EXIT_SKIPPED = 77, ROUNDS = 12, FAULT_ROUNDS = 100, MAX_STAMPS = 2 }; /* a fault ends the rounds */
+enum { ROUNDS = 12, FAULT_ROUNDS = 100, MAX_STAMPS = 2 }; /* a fault ends the rounds */
 
 static const struct {
   const char *kernel;
@@ -133,13 +134,11 @@ static bool notices_overrun(check *c, const spirv_module *module, const options 
   return ran && n_messages > before;
 }
 
-static int run(gpu_instance *instance, const options *o) {
-  check c = {.bench = o->bench, .tight = o->validate, .overrun = o->overrun, .large = o->large};
+static int run(gpu_device *device, const options *o) {
+  check c = {.device = device, .bench = o->bench, .tight = o->validate, .overrun = o->overrun, .large = o->large};
   hn_error err = {0};
   uint32_t n = 0, n_failed = 0;
-  hn_status status = gpu_device_create(instance, 0, NULL, &c.device, &err);
-  if (!status)
-    status = gpu_cmd_create(c.device, &c.cmd, &err);
+  hn_status status = gpu_cmd_create(c.device, &c.cmd, &err);
   if (!status)
     status = gpu_timer_init(c.device, MAX_STAMPS, &c.timer, &err);
   if (!status)
@@ -153,27 +152,19 @@ static int run(gpu_instance *instance, const options *o) {
     puts(err.message);
   gpu_timer_finish(&c.timer);
   gpu_cmd_destroy(&c.cmd);
-  gpu_device_destroy(&c.device);
   printf("%u modules, %u cases, %u modules failed\n", (unsigned)n, (unsigned)c.n_cases, (unsigned)n_failed);
   return status || n == 0 || n_failed ? 1 : 0;
 }
 
 int main(int argc, char **argv) {
   options o;
-  gpu_instance *instance = NULL;
-  hn_error err = {0};
-  hn_logger logger = {on_log, NULL};
   if (!parse(argc, argv, &o)) {
     fputs("usage: check_kernels [--seed N] [--rounds N] [--large] [--bench] [--validate] [--fault] [--overrun] [PATTERN]\n", stderr);
     return 2;
   }
   setvbuf(stdout, NULL, _IOLBF, 0);
-  if (gpu_instance_create(&logger, o.validate, &instance, &err) || instance->n_devices == 0) {
-    puts("skipped: no Vulkan device");
-    gpu_instance_destroy(&instance);
-    return EXIT_SKIPPED;
-  }
-  int code = run(instance, &o);
-  gpu_instance_destroy(&instance);
+  gpu_device *device = test_device_open(o.validate, on_log);
+  int code = run(device, &o);
+  test_device_close(&device);
   return n_messages && !o.overrun ? 1 : code;
 }

@@ -10,8 +10,9 @@
 
 #include "../tools/bench/subject.h"
 #include "random_model.h"
+#include "test_device.h"
 
-enum { EXIT_SKIPPED = 77, MAX_EVENTS = 4096, N_CTX = 160, N_BATCH = 40 };
+enum { MAX_EVENTS = 4096, N_CTX = 160, N_BATCH = 40 };
 
 typedef struct command {
   gpu_event_kind kind;
@@ -144,19 +145,10 @@ int main(void) {
       {.type = QUANT_Q4_0, .n_embd = 128, .n_ff = 256, .n_layers = 2, .n_heads = 4, .n_kv_heads = 2, .head_dim = 32, .n_vocab = 300},
       {.type = QUANT_Q4_K, .v = QUANT_Q6_K, .down = QUANT_Q6_K, .n_embd = 256, .n_ff = 512, .n_layers = 2, .n_heads = 4, .n_kv_heads = 1,
        .head_dim = 64, .n_vocab = 257, .tied = true, .bias = true}};
-  gpu_instance *instance = NULL;
-  gpu_device *device = NULL;
-  hn_error err = {0};
-  hn_logger none = {0};
-  if (gpu_instance_create(&none, false, &instance, &err) || instance->n_devices == 0) {
-    puts("skipped: no Vulkan device");
-    gpu_instance_destroy(&instance);
-    return EXIT_SKIPPED;
-  }
-  int code = gpu_device_create(instance, 0, NULL, &device, &err) ? 1 : 0;
+  gpu_device *device = test_device_open(false, NULL);
+  int code = 0;
   for (size_t i = 0; i < sizeof models / sizeof *models && !code; i++)
     code = run(device, &models[i]);
-  gpu_device_destroy(&device);
-  gpu_instance_destroy(&instance);
+  test_device_close(&device);
   return code || n_failed ? 1 : 0;
 }

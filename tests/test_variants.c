@@ -10,8 +10,9 @@
 
 #include "../runtime/variants.h"
 #include "spirv_fault.h"
+#include "test_device.h"
 
-enum { EXIT_SKIPPED = 77, MAX_MODULES = 256, TEST_MS = 50 };
+enum { MAX_MODULES = 256, TEST_MS = 50 };
 
 static gpu_device *device;
 static spirv_module modules[MAX_MODULES]; /* a copy of spirv_modules, with faults */
@@ -163,23 +164,12 @@ static void test_time(void) {
 }
 
 int main(void) {
-  gpu_instance *instance = NULL;
-  hn_error err = {0};
-  hn_logger none = {0};
-  if (gpu_instance_create(&none, false, &instance, &err) || instance->n_devices == 0) {
-    puts("skipped: no Vulkan device");
-    gpu_instance_destroy(&instance);
-    return EXIT_SKIPPED;
-  }
-  check(gpu_device_create(instance, 0, NULL, &device, &err) == HN_OK, err.message, "the device");
-  if (device) {
-    printf("%s\n", device->info.name);
-    test_next_variant();
-    test_every_fault();
-    test_time();
-    restore();
-  }
-  gpu_device_destroy(&device);
-  gpu_instance_destroy(&instance);
+  device = test_device_open(false, NULL);
+  printf("%s\n", device->info.name);
+  test_next_variant();
+  test_every_fault();
+  test_time();
+  restore();
+  test_device_close(&device);
   return n_failed ? 1 : 0;
 }

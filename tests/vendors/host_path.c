@@ -1,7 +1,7 @@
 /*
  * vendor_host_path: a prompt and a decode step, recorded and submitted on Vulkan device 0 under the validation layer. For devices that compute
  * nothing (vendors/chip): limits, memory types, features and pipelines are the vendor's, so the self-test is left out and no number is looked
- * at. Fails on any message of the layer, and where the layer is not there.
+ * at. Fails on any message of the layer; exit 77 where the layer is not there.
  */
 #include <stdio.h>
 #include <string.h>
@@ -9,8 +9,9 @@
 
 #include "../../tools/bench/subject.h"
 #include "../random_model.h"
+#include "../test_device.h"
 
-enum { EXIT_SKIPPED = 77, N_CTX = 64, N_BATCH = 16 };
+enum { N_CTX = 64, N_BATCH = 16 };
 
 static unsigned n_messages;
 
@@ -44,25 +45,14 @@ static hn_status run_model(gpu_device *device, const random_model *model, hn_err
 }
 
 int main(void) {
-  gpu_instance *instance = NULL;
-  gpu_device *device = NULL;
+  gpu_device *device = test_device_open(true, on_log);
   hn_error err = {0};
-  hn_logger logger = {on_log, NULL};
-  if (gpu_instance_create(&logger, true, &instance, &err) || instance->n_devices == 0) {
-    puts("skipped: no Vulkan device");
-    gpu_instance_destroy(&instance);
-    return EXIT_SKIPPED;
-  }
-  hn_status status = instance->messenger ? HN_OK : hn_fail(&err, HN_ERROR_UNSUPPORTED, "no validation layer");
-  if (!status)
-    status = gpu_device_create(instance, 0, NULL, &device, &err);
-  if (device)
-    printf("%s\n", device->info.name);
+  hn_status status = HN_OK;
+  printf("%s\n", device->info.name);
   for (size_t i = 0; i < sizeof models / sizeof *models && !status; i++)
     status = run_model(device, &models[i], &err);
   if (status)
     printf("FAILED: %s\n", err.message);
-  gpu_device_destroy(&device);
-  gpu_instance_destroy(&instance);
+  test_device_close(&device);
   return status || n_messages ? 1 : 0;
 }
