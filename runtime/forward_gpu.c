@@ -6,9 +6,6 @@
 #include "../shaders/exact.h"
 #include "weights_gpu.h"
 
-#define SUBMIT_WAIT_NS 60000000000ull
-#define SOFTWARE_WAIT_NS 600000000000ull /* a CPU that plays a GPU */
-
 typedef struct layer_cache {
   VkDeviceAddress k_q, v_q, scales;
 } layer_cache;
@@ -272,7 +269,7 @@ hn_status forward_gpu_create(const gpu_weights *weights, uint32_t n_ctx, uint32_
   f->weights = weights;
   f->n_ctx = n_ctx;
   f->n_batch = n_batch;
-  f->wait_ns = weights->device->info.type == HN_DEVICE_SOFTWARE ? SOFTWARE_WAIT_NS : SUBMIT_WAIT_NS;
+  f->wait_ns = gpu_wait_limit_ns(weights->device);
   hn_status status = allocate(f, err);
   if (status) {
     destroy(&f->base);

@@ -50,7 +50,7 @@ typedef struct gpu_device {
   uint64_t cache_hash; /* of what the file held; 0: nothing */
   hn_device_info info;
   bool stuck; /* see gpu_device_stuck; under queue_lock */
-  uint64_t buffer_bytes, peak_buffer_bytes; /* of all buffers, now and at most; under queue_lock */
+  uint64_t buffer_bytes, peak_buffer_bytes; /* of GPU_MEMORY_DEVICE, now and at most; under queue_lock; for measurements */
 } gpu_device;
 
 /* cache_dir may be NULL; a missing, foreign or damaged cache file is ignored. Errors: NO_DEVICE (lacks features),
@@ -80,6 +80,7 @@ typedef struct gpu_buffer {
   VkDeviceAddress address; /* a multiple of 16 */
   void *mapped;            /* NULL where the CPU cannot see it */
   uint64_t bytes;
+  gpu_memory_kind kind;
 } gpu_buffer;
 
 /* bytes >= 1. The contents are undefined. Errors: OUT_OF_DEVICE_MEMORY (the message names `name` and the size), VULKAN. */
@@ -176,6 +177,9 @@ void gpu_cmd_copy(gpu_cmd *cmd, const gpu_buffer *from, uint64_t from_offset, co
 
 /* bytes and offset are multiples of 4. */
 void gpu_cmd_fill(gpu_cmd *cmd, const gpu_buffer *buffer, uint64_t offset, uint64_t bytes, uint32_t word);
+
+/* What a submission of a model's work may take on this device before it counts as lost. */
+uint64_t gpu_wait_limit_ns(const gpu_device *device);
 
 /* Ends the recording (with a barrier that lets the host read), submits and waits at most timeout_ns.
  * Errors: DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#define WAIT_NS 60000000000ull
+#define SOFTWARE_WAIT_NS 600000000000ull /* a CPU that plays a GPU */
 #define DESTROY_WAIT_NS 5000000000ull /* what is in flight when a session is destroyed */
 
 static hn_status make(gpu_cmd *self, hn_error *err) {
@@ -170,6 +172,10 @@ static VkResult submit(gpu_cmd *self) {
   if (!result)
     self->submitted++;
   return result;
+}
+
+uint64_t gpu_wait_limit_ns(const gpu_device *device) {
+  return device->info.type == HN_DEVICE_SOFTWARE ? SOFTWARE_WAIT_NS : WAIT_NS;
 }
 
 hn_status gpu_cmd_submit_wait(gpu_cmd *self, uint64_t timeout_ns, hn_error *err) {

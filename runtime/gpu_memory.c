@@ -2,9 +2,11 @@
 
 #include "gpu_vma.h"
 
-static void count(gpu_device *device, uint64_t more, uint64_t less) {
+static void count(gpu_device *device, const gpu_buffer *buffer, bool added) {
+  if (buffer->kind != GPU_MEMORY_DEVICE)
+    return;
   pthread_mutex_lock(&device->queue_lock);
-  device->buffer_bytes += more - less;
+  device->buffer_bytes += added ? buffer->bytes : -buffer->bytes;
   if (device->buffer_bytes > device->peak_buffer_bytes)
     device->peak_buffer_bytes = device->buffer_bytes;
   pthread_mutex_unlock(&device->queue_lock);
@@ -23,7 +25,8 @@ hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t byt
                       (bytes >> 20) + 1);
   }
   out->bytes = bytes;
-  count(device, bytes, 0);
+  out->kind = kind;
+  count(device, out, true);
   out->address = device->vk.vkGetBufferDeviceAddress(
       device->device,
       &(VkBufferDeviceAddressInfo){.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = out->handle});
@@ -37,7 +40,7 @@ hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t byt
 void gpu_buffer_finish(gpu_device *device, gpu_buffer *buffer) {
   if (buffer->handle && !gpu_device_stuck(device)) {
     gpu_vma_destroy_buffer(device, buffer);
-    count(device, 0, buffer->bytes);
+    count(device, buffer, false);
   }
   *buffer = (gpu_buffer){0};
 }

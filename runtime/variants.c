@@ -45,8 +45,27 @@ static bool comes_first(const gpu_device *device, const spirv_module *module) {
   return floats == (emulated && device->info.type != HN_DEVICE_SOFTWARE);
 }
 
+/* Compiles and runs one module. A driver that does not compile it is noted as one that computes it wrong: *why tells. Other errors, such as
+ * a lost device, are returned. */
+static hn_status try_module(variants *v, kernel_id id, uint32_t type, const spirv_module *m, bool *right, hn_error *why, hn_error *err) {
+  *right = false;
+  hn_status status = kernels_use(v->kernels, id, type, m, why);
+  if (!status)
+    return judge(v, id, type, m, right, err);
+  if (status != HN_ERROR_VULKAN) {
+    if (err)
+      *err = *why;
+    return status;
+  }
+  v->n_tried++;
+  note_wrong(v, m->name);
+  hn_log(&v->kernels->device->instance->logger, HN_LOG_WARNING, "%s", why->message);
+  return HN_OK;
+}
+
 hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err) {
   kernels *k = v->kernels;
+  hn_error why = {0};
   bool found = false, right = false;
   if (k->pipelines[id][type].handle)
     return HN_OK;
@@ -57,9 +76,7 @@ hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err) 
       if (!kernel_of(m, &its_id, &its_type) || its_id != id || its_type != type || comes_first(k->device, m) != (pass == 0))
         continue;
       found = true;
-      hn_status status = kernels_use(k, id, type, m, err);
-      if (!status)
-        status = judge(v, id, type, m, &right, err);
+      hn_status status = try_module(v, id, type, m, &right, &why, err);
       if (status || right)
         return status;
     }
@@ -67,7 +84,11 @@ hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err) 
   const char *space = id < KERNEL_EMBED ? "" : " ", *of = id < KERNEL_EMBED ? "" : quant_info(type).name;
   if (!found)
     return hn_fail(err, HN_ERROR_UNSUPPORTED, "this build has no shader %s%s%s", kernel_name(id), space, of);
-  return hn_fail(err, HN_ERROR_NO_DEVICE, "%s computes every variant of the shader %s%s%s wrong: its driver (%s) is at fault, a newer one may help; the device \"cpu\" works without",
+  if (why.code)
+    return hn_fail_vk(err, HN_ERROR_NO_DEVICE, (VkResult)why.vk_result, "%s; no other variant is right", why.message);
+  return hn_fail(err, HN_ERROR_NO_DEVICE,
+                 "%s computes every variant of the shader %s%s%s wrong: its driver (%s) is at fault, a newer one may help; the device "
+                 "\"cpu\" works without",
                  k->device->info.name, kernel_name(id), space, of, k->device->info.driver);
 }
 
@@ -86,9 +107,8 @@ hn_status variants_try_all(variants *v, hn_error *err) {
     bool right;
     if (!kernel_of(m, &id, &type))
       return hn_fail(err, HN_ERROR_UNSUPPORTED, "no kernel for the shader %s", m->name);
-    status = kernels_use(v->kernels, id, type, m, err);
-    if (!status)
-      status = judge(v, id, type, m, &right, err);
+    hn_error why = {0};
+    status = try_module(v, id, type, m, &right, &why, err);
   }
   return status;
 }

@@ -8,7 +8,7 @@ typedef struct variants {
   kernels *kernels;
   const spirv_module *modules; /* ends with an empty one; in a program spirv_modules */
   selftest *test;              /* NULL: nothing is run, the first variant is taken */
-  uint32_t n_tried, n_wrong;   /* modules that were run, and whose bits were wrong */
+  uint32_t n_tried, n_wrong;   /* modules; those that do not compile or whose bits are wrong */
   char wrong[512];             /* their names, separated by ", "; "..." where they are too many */
 } variants;
 

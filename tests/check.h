@@ -1,6 +1,6 @@
 /*
  * check.h: the laboratory. Each kernel has one function (check_KERNEL.c) that draws random shapes and values and describes a case:
- * tensors, the C reference, the launch. check_case then proves the case or, with --bench, times it.
+ * tensors, the C reference, the launch. check_run then proves the case or, with --bench, times it.
  *
  * Proof: every tensor gets a VkBuffer of its own with guard zones. The case runs twice, with two patterns in the guards, in the outputs
  * and in all bytes of inputs that the launch does not declare as read. Outputs must have the bits of the reference, byte for byte, where
@@ -10,9 +10,9 @@
 #ifndef CHECK_H
 #define CHECK_H
 
-#include "../runtime/gpu_timer.h"
 #include "../runtime/kernels.h"
 #include "../runtime/kernels_cpu.h"
+#include "../tools/bench/measure.h"
 
 enum { CHECK_MAX_TENSORS = 16, CHECK_EXIT_MEMORY = 99 };
 
@@ -28,17 +28,19 @@ typedef struct check_tensor {
 } check_tensor;
 
 typedef struct check {
-  bool bench, tight; /* tight: no guard zones, so that a validation layer sees what lies beyond a buffer */
+  bool tight;        /* no guard zones, so that a validation layer sees what lies beyond a buffer */
   bool large;        /* the largest shapes of Llama-3.1-8B instead of small random ones */
   bool overrun;      /* inputs get buffers that are too short: the layer must see it */
   uint64_t random;   /* state of random_bits */
   gpu_device *device;
   gpu_cmd *cmd;
-  gpu_timer timer;
+  measure *measure; /* NULL: nothing is timed */
   kernels kernels; /* the module under test, and no other */
   const spirv_module *module;
   kernel_id id;
   uint32_t type;
+  bool expects_failure; /* it is told in other words */
+  bool device_failed;
   uint32_t n_cases, n_failed;
   /* of the current case */
   check_tensor tensors[CHECK_MAX_TENSORS];
@@ -99,8 +101,8 @@ check_q8 check_act(check *c, check_use use, uint64_t n_blocks);
 void check_fill_act(check *c, check_q8 rows, uint64_t n_blocks); /* random values of consistent sums */
 
 typedef struct check_weights {
-  uint8_t *blocks; /* as in a file; check_weights_free */
-  gpu_matrix gpu;  /* planes: see check_weights_addresses */
+  uint8_t *blocks; /* as in a file; check_matrix_free */
+  gpu_matrix gpu;  /* without planes: see check_gpu_matrix */
   check_tensor *planes[N_PLANES]; /* NULL: none */
   size_t row_bytes;
 } check_weights;

@@ -38,10 +38,12 @@ static void launch(void *data) {
 /* Rows of y lie apart by more than a row, as q, k and v lie in one buffer. */
 static void draw_shape(check *c, matmul_case *a) {
   uint32_t unit = quant_info(c->type).block_weights / QUANT_GRANULE;
-  bool many = c->id == KERNEL_MATMAT, wide = check_size(c, 0, 1) == 0;
-  if (c->large) { /* gate and down */
-    a->n_rows = wide ? 4096 : 14336;
-    a->n_granules = (wide ? 14336 : 4096) / QUANT_GRANULE;
+  bool many = c->id == KERNEL_MATMAT;
+  if (c->large) { /* gate, down and, one token at a time, the output */
+    static const uint32_t shapes[][2] = {{14336, 4096}, {4096, 14336}, {128256, 4096}};
+    const uint32_t *shape = shapes[c->n_cases % (many ? 2 : 3)];
+    a->n_rows = shape[0];
+    a->n_granules = shape[1] / QUANT_GRANULE;
     a->n_tokens = many ? 64 : 1;
   } else {
     a->n_rows = check_size(c, 1, 70);

@@ -78,12 +78,12 @@ static void test_round_trip(void **state) {
     assert_null(strstr(text, "SLOWER"));
     free(text);
   }
-  assert_int_equal(bench_compare_print(&r[1], 1, path), EXIT_OK);
+  assert_int_equal(bench_compare_print(&r[1], 1, path, true), EXIT_OK);
   r[1].device = r[0].device; /* two cards of a kind, one of them slower */
   r[1].device.read_gb_s = (bench_stat){50, 49, 51, 5};
   save(r, 2, path);
-  assert_int_equal(bench_compare_print(r, 2, path), EXIT_OK);
-  assert_int_equal(bench_compare_print(&r[1], 1, path), EXIT_FAILED); /* alone, it is taken for the first */
+  assert_int_equal(bench_compare_print(r, 2, path, true), EXIT_OK);
+  assert_int_equal(bench_compare_print(&r[1], 1, path, true), EXIT_FAILED); /* alone, it is taken for the first */
   bench_finish(&r[0]);
   bench_finish(&r[1]);
 }
@@ -114,7 +114,7 @@ static void test_slower(void **state) {
       fail_msg("case %zu: %zu slower, %zu faster", i, c.n_slower, c.n_faster);
     assert_int_equal(strstr(text, "SLOWER") != NULL, cases[i].slower);
     free(text);
-    assert_int_equal(bench_compare_print(&r, 1, path), cases[i].slower > 0 ? EXIT_FAILED : EXIT_OK);
+    assert_int_equal(bench_compare_print(&r, 1, path, true), cases[i].slower > 0 ? EXIT_FAILED : EXIT_OK);
   }
   bench_finish(&r);
 }
@@ -336,7 +336,7 @@ static void test_bad_files(void **state) {
   const char *path = path_of("missing.json");
   assert_false(bench_read_file(path, &results, message));
   assert_non_null(strstr(message, path));
-  assert_int_equal(bench_compare_print(&r, 1, path), EXIT_USAGE);
+  assert_int_equal(bench_compare_print(&r, 1, path, true), EXIT_USAGE);
   assert_false(bench_read_file(folder, &results, message));
   assert_false(report_save(folder, &r, 1, message));
   path = path_of("fifo");

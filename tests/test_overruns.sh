@@ -8,6 +8,4 @@ layers=$1/mesa/usr/share/vulkan/explicit_layer.d
 # Debian 12's own layer waits in vain for timeline semaphores when it looks into shaders.
 export VK_LAYER_PATH="$layers" VK_LAYER_GPUAV_ENABLE=true VK_LAYER_VALIDATE_CORE=false VK_LAYER_ENABLE_MESSAGE_LIMIT=false
 sh "$here/drivers/on" "$1" lavapipe-new-256 "$2" --validate --rounds 3
-# Hundreds of messages are what is wanted here.
-sh "$here/drivers/on" "$1" lavapipe-new-256 "$2" --overrun --rounds 2 >overruns.log || { tail -n 50 overruns.log; exit 1; }
-tail -n 1 overruns.log
+exec sh "$here/drivers/on" "$1" lavapipe-new-256 "$2" --overrun

@@ -126,7 +126,7 @@ static int list_devices(const runner *r, cJSON *list) {
     n_usable += info.usable ? 1 : 0;
     verdict v = {.done = false};
     if (info.usable)
-      v.done = hn_context_self_test(r->ctx, i, pipeline_cache(cache), &v.test, &v.error) == HN_OK;
+      v.done = hn_context_self_test(r->ctx, i, cache_path("pipelines", cache), &v.test, &v.error) == HN_OK;
     if (list != NULL)
       add_json(list, i, &info, &v);
     else

@@ -109,17 +109,6 @@ static bool on_progress(void *user, uint64_t done, uint64_t total) {
   return !interrupted();
 }
 
-const char *pipeline_cache(char path[MAX_PATH_LENGTH]) {
-  const char *cache = getenv("XDG_CACHE_HOME");
-  const char *home = getenv("HOME");
-  int n = -1;
-  if (cache != NULL && cache[0] == '/')
-    n = snprintf(path, MAX_PATH_LENGTH, "%s/hornito/pipelines", cache);
-  else if (home != NULL && home[0] == '/')
-    n = snprintf(path, MAX_PATH_LENGTH, "%s/.cache/hornito/pipelines", home);
-  return n > 0 && n < MAX_PATH_LENGTH ? path : NULL;
-}
-
 static int print_device(const runner *r) {
   hn_error err = {0};
   int32_t index = -1;
@@ -147,7 +136,7 @@ int runner_load(runner *r) {
   char cache[MAX_PATH_LENGTH];
   const hn_model_params params = {
       .device = opt->device,
-      .cache_dir = pipeline_cache(cache),
+      .cache_dir = cache_path("pipelines", cache),
       .progress = on_progress,
   };
   hn_error err = {0};

@@ -3,6 +3,7 @@
 #define HN_TOOLS_RUNNER_H
 
 #include "options.h"
+#include "paths.h"
 
 typedef struct runner {
   const options *opt;
@@ -27,10 +28,6 @@ int runner_load(runner *r);                                              /* cont
 int runner_load_header(runner *r, const options *opt, const char *path); /* no weights, no session */
 int runner_open_session(runner *r, uint32_t n_ctx);                      /* 0: the default */
 int runner_finish(runner *r, int code);
-
-/* The folder for compiled pipelines, as the XDG base directory specification has it, written to path. NULL: none is known. */
-enum { MAX_PATH_LENGTH = 4096 };
-const char *pipeline_cache(char path[MAX_PATH_LENGTH]);
 
 /* The exit code of a status, and the same with the error printed. */
 int exit_code(hn_status status);

@@ -200,7 +200,7 @@ bool bench_compare(FILE *out, const bench_result *results, size_t n, const char 
   return ok;
 }
 
-int bench_compare_print(const bench_result *results, size_t n, const char *path) {
+int bench_compare_print(const bench_result *results, size_t n, const char *path, bool to_stdout) {
   char message[BENCH_MESSAGE] = "no memory for the comparison", *text = NULL;
   size_t length = 0;
   bench_changes changes = {0};
@@ -208,8 +208,14 @@ int bench_compare_print(const bench_result *results, size_t n, const char *path)
   bool ok = out != NULL && bench_compare(out, results, n, path, &changes, message);
   if (out != NULL && fclose(out) != 0)
     ok = false;
-  if (ok)
+  if (ok && changes.n_compared == 0) {
+    snprintf(message, sizeof message, "%s holds nothing of what was measured now", path);
+    ok = false;
+  }
+  if (ok && to_stdout)
     out_write(text, length);
+  else if (ok)
+    fwrite(text, 1, length, stderr);
   else
     print_error("%s", message);
   free(text);

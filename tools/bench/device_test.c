@@ -114,7 +114,7 @@ static void record_copy(measure *m, void *data) {
 static hn_status bandwidth(tester *t, shader which, double passes, bench_stat *gb_s) {
   bench_stat seconds;
   uint64_t n = t->from.bytes / 16;
-  job j = {.t = t, .shader = which, .push = {t->from.address, t->to.address, (uint32_t)n, 0}, .n_groups = GROUPS, .n_dispatches = 1};
+  job j = {.t = t, .shader = which, .push = {t->from.address, which == WRITE ? t->from.address : t->to.address, (uint32_t)n, 0}, .n_groups = GROUPS, .n_dispatches = 1};
   hn_status status = measure_recorded(t->m, false, record_dispatches, &j, &seconds, t->err);
   *gb_s = measure_rate(seconds, passes * 16 * (double)n, 1e9);
   return status;
@@ -124,7 +124,7 @@ static hn_status transfer(tester *t, const gpu_buffer *from, const gpu_buffer *t
   bench_stat seconds;
   job j = {.from = from, .to = to};
   hn_status status = measure_recorded(t->m, false, record_copy, &j, &seconds, t->err);
-  *gb_s = measure_rate(seconds, TRANSFER_BYTES, 1e9);
+  *gb_s = measure_rate(seconds, (double)TRANSFER_BYTES, 1e9);
   return status;
 }
 
@@ -141,7 +141,7 @@ static hn_status rate(tester *t, shader which, double ops, uint32_t operand, ben
   }
   if (!status)
     status = measure_recorded(t->m, false, record_dispatches, &j, &seconds, t->err);
-  *g_s = measure_rate(seconds, ops * j.push.loops * LANES * j.n_groups, 1e9);
+  *g_s = measure_rate(seconds, ops * j.push.loops * (double)LANES * j.n_groups, 1e9);
   return status;
 }
 
@@ -150,7 +150,7 @@ static hn_status latency(tester *t, uint32_t n, bool barriers, bench_stat *us) {
   bench_stat seconds;
   job j = {.t = t, .shader = EMPTY, .push = {0, t->to.address, 0, 0}, .n_groups = 1, .n_dispatches = CHAIN * n, .barriers = barriers};
   hn_status status = measure_recorded(t->m, false, record_dispatches, &j, &seconds, t->err);
-  *us = measure_scaled(seconds, 1e6 / CHAIN);
+  *us = measure_scaled(seconds, 1e6 / (double)CHAIN);
   return status;
 }
 
@@ -193,6 +193,8 @@ hn_status device_test(measure *m, bench_device *out, hn_error *err) {
   tester t = {.m = m, .err = err};
   device_describe(m, out);
   hn_status status = run(&t, out);
+  if (status)
+    gpu_cmd_destroy(&m->cmd); /* waits for what uses the tester's buffers */
   finish(&t);
   return status;
 }

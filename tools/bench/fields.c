@@ -69,7 +69,7 @@ static const bench_field table[] = {
 
     WITH_MEDIAN(dispatch_us, "empty dispatch", "us", "an empty dispatch",
                 bench_device, GROUP_LAUNCH, USE_LOWER),
-    WITH_MEDIAN(dependent_us, "dependent pair", "us", "two dispatches with a barrier between them",
+    WITH_MEDIAN(dependent_us, "dependent pair", "us", "two dispatches in a row, a barrier behind each",
                 bench_device, GROUP_LAUNCH, USE_LOWER),
 
     {"file", "", "", "the model's file, as it was named", AT(bench_model, file), GROUP_MODEL, FIELD_TEXT, USE_OTHER},
@@ -77,9 +77,9 @@ static const bench_field table[] = {
      GROUP_MODEL, FIELD_TEXT, USE_OTHER},
     {"weight_bytes", "weights", "bytes", "the model's weights", AT(bench_model, weight_bytes),
      GROUP_MODEL, FIELD_U64, USE_INFORM},
-    {"peak_device_bytes", "peak device memory", "bytes", "most device memory in use; 0: not known",
+    {"peak_device_bytes", "peak device memory", "bytes", "most bytes of device memory that the model and its session used at once; 0: not known",
      AT(bench_model, peak_device_bytes), GROUP_MODEL, FIELD_U64, USE_INFORM},
-    {"peak_rss_bytes", "peak host memory", "bytes", "most host memory of the process; 0: not known",
+    {"peak_rss_bytes", "peak host memory", "bytes", "most host memory of the process so far; 0: not known",
      AT(bench_model, peak_rss_bytes), GROUP_MODEL, FIELD_U64, USE_INFORM},
     WITH_MEDIAN(first_token_ms, "first token", "ms", "from the prompt to the first token of the answer",
                 bench_model, GROUP_MODEL, USE_LOWER),

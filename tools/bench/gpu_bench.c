@@ -10,13 +10,13 @@
 
 #include "../options.h"
 #include "../output.h"
+#include "../paths.h"
 #include "../terminal.h"
 #include "compare.h"
 #include "device_test.h"
 #include "model_test.h"
 #include "svg.h"
 
-enum { MAX_PATH_BYTES = 4096 };
 #define SECONDS_PER_TEST 3.0 /* so that all of it stays within a minute on a GPU */
 
 static void on_log(void *user, hn_log_level level, const char *message) {
@@ -34,24 +34,22 @@ static int print_failure(const hn_error *err) {
 }
 
 /* Where tools/fetch-model puts it. NULL: it is not there. */
-static const char *default_model(char path[MAX_PATH_BYTES]) {
-  static const char file[] = "hornito/models/SmolLM2-135M-Instruct.Q4_1.gguf";
-  const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-  int n = -1;
-  if (cache && cache[0] == '/')
-    n = snprintf(path, MAX_PATH_BYTES, "%s/%s", cache, file);
-  else if (home && home[0] == '/')
-    n = snprintf(path, MAX_PATH_BYTES, "%s/.cache/%s", home, file);
-  return n > 0 && n < MAX_PATH_BYTES && access(path, R_OK) == 0 ? path : NULL;
+static const char *default_model(char path[MAX_PATH_LENGTH]) {
+  const char *model = cache_path("models/SmolLM2-135M-Instruct.Q4_1.gguf", path);
+  return model && access(model, R_OK) == 0 ? model : NULL;
 }
 
-/* Before minutes are spent on the device: whether the files can be opened. */
+/* Before minutes are spent on the device: whether the files to be read can be. */
 static bool can_read(const bench_options *o) {
   for (uint32_t i = 0; i < o->n_models; i++)
     if (access(o->models[i], R_OK) != 0) {
       print_error("%s: %s", o->models[i], strerror(errno));
       return false;
     }
+  if (o->compare && access(o->compare, R_OK) != 0) {
+    print_error("%s: %s", o->compare, strerror(errno));
+    return false;
+  }
   return true;
 }
 
@@ -121,11 +119,12 @@ static int bench_all(gpu_instance *instance, const bench_options *o, const bool 
     code = report_print(&results[done], done, n, o->format);
     done++;
   }
-  if (code == EXIT_OK)
-    code = write_files(o, results, n);
-  if (code == EXIT_OK && o->compare)
-    code = bench_compare_print(results, n, o->compare);
-  return code;
+  if (code != EXIT_OK)
+    return code;
+  /* What is compared may be the file that is saved to. */
+  int compared = o->compare ? bench_compare_print(results, n, o->compare, o->format == REPORT_TABLE || o->format == REPORT_MARKDOWN) : EXIT_OK;
+  code = write_files(o, results, n);
+  return code != EXIT_OK ? code : compared;
 }
 
 static int run(gpu_instance *instance, const bench_options *o) {
@@ -154,7 +153,7 @@ static int run(gpu_instance *instance, const bench_options *o) {
 
 int main(int argc, char **argv) {
   bench_options o;
-  char path[MAX_PATH_BYTES];
+  char path[MAX_PATH_LENGTH];
   gpu_instance *instance = NULL;
   hn_error err = {0};
   const hn_logger logger = {on_log, NULL};

@@ -4,24 +4,25 @@
 
 #include "../terminal.h"
 
-#define WAIT_NS 120000000000ull
-enum { FLUSH_BYTES = 64 << 20 };
+#define FLUSH_BYTES ((uint64_t)256 << 20) /* more than the caches of a GPU */
+#define SOFTWARE_FLUSH ((uint64_t)64 << 20)
 
 hn_status measure_init(gpu_device *device, uint32_t runs, double seconds, measure *out, hn_error *err) {
   *out = (measure){.device = device, .runs = runs, .seconds = seconds};
+  uint64_t flush = device->info.type == HN_DEVICE_SOFTWARE ? SOFTWARE_FLUSH : FLUSH_BYTES, most = device->info.device_memory / 8;
   hn_status status = gpu_cmd_create(device, &out->cmd, err);
   if (!status)
     status = gpu_timer_init(device, MEASURE_STAMPS, &out->timer, err);
   if (!status)
-    status = gpu_buffer_init(device, GPU_MEMORY_DEVICE, FLUSH_BYTES, "a flush of caches", &out->flush, err);
+    status = gpu_buffer_init(device, GPU_MEMORY_DEVICE, (flush < most ? flush : most) / 4 * 4, "a flush of caches", &out->flush, err);
   if (status)
     measure_finish(out);
   return status;
 }
 
 void measure_finish(measure *m) {
+  gpu_cmd_destroy(&m->cmd); /* waits for what uses the rest */
   gpu_timer_finish(&m->timer);
-  gpu_cmd_destroy(&m->cmd);
   if (m->device)
     gpu_buffer_finish(m->device, &m->flush);
   *m = (measure){0};
@@ -33,7 +34,7 @@ static hn_status flush_caches(measure *m, hn_error *err) {
   if (status)
     return status;
   gpu_cmd_fill(m->cmd, &m->flush, 0, m->flush.bytes, 0);
-  return gpu_cmd_submit_wait(m->cmd, WAIT_NS, err);
+  return gpu_cmd_submit_wait(m->cmd, gpu_wait_limit_ns(m->device), err);
 }
 
 static hn_status run_once(measure *m, bool flush, measure_record record, void *data, double *seconds, hn_error *err) {
@@ -48,7 +49,7 @@ static hn_status run_once(measure *m, bool flush, measure_record record, void *d
   record(m, data);
   gpu_timer_stamp(&m->timer, m->cmd);
   double start = now_seconds();
-  status = gpu_cmd_submit_wait(m->cmd, WAIT_NS, err);
+  status = gpu_cmd_submit_wait(m->cmd, gpu_wait_limit_ns(m->device), err);
   *seconds = now_seconds() - start;
   if (!status && gpu_timer_read(&m->timer, ns))
     *seconds = ns[1] * 1e-9;
@@ -69,10 +70,13 @@ hn_status measure_called(const measure *m, measure_call call, void *data, bench_
   double samples[MEASURE_MAX_RUNS], start = now_seconds();
   hn_status status = HN_OK;
   uint32_t n = 0;
+  bool warm = false;
   while (!status && n < m->runs && (n == 0 || now_seconds() - start < m->seconds)) {
     double before = now_seconds();
     status = call(data, err);
-    samples[n++] = now_seconds() - before;
+    samples[n] = now_seconds() - before;
+    n += warm || samples[0] * (m->runs + 1) > m->seconds; /* the first is kept where there is no time for all */
+    warm = true;
   }
   *seconds = status ? (bench_stat){0} : bench_stat_of(samples, n);
   return status;

@@ -28,7 +28,7 @@ hn_status measure_recorded(measure *m, bool flush, measure_record record, void *
 
 typedef hn_status (*measure_call)(void *data, hn_error *err);
 
-/* Seconds of a call by the host's clock, without a warm-up. */
+/* Seconds of a call by the host's clock. The first is a warm-up, unless it took so long that not all runs fit into the time. */
 hn_status measure_called(const measure *m, measure_call call, void *data, bench_stat *seconds, hn_error *err);
 
 /* A line on a terminal; nothing elsewhere. Take it away with progress_clear before something else is printed. */

@@ -3,10 +3,11 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "../output.h"
 #include "../terminal.h"
 #include "kernel_test.h"
 
-enum { BATCH = 512, MAX_DEPTH_KERNELS = 512 };
+enum { BATCH = 512, WARM_PROMPT = 2 }; /* tokens */
 
 /* ---- what an observer adds up over a call ---- */
 
@@ -116,7 +117,9 @@ static hn_status draw_timeline(measure *m, subject *s, uint32_t depth, bench_res
   s->cmd->observer = (gpu_observer){stamp, &t};
   hn_status status = subject_eval(s, depth, 1, err);
   s->cmd->observer = (gpu_observer){0};
-  if (status || !gpu_timer_read(&m->timer, ns))
+  if (!status && !gpu_timer_read(&m->timer, ns))
+    print_note("no timeline: the device has no timestamps");
+  if (status || m->timer.n == 0)
     return status;
   for (uint32_t i = 1; i < m->timer.n; i++) {
     bench_span *span = t.names[i] ? bench_add_span(out) : NULL;
@@ -143,9 +146,9 @@ static uint32_t largest(const uint32_t *list, uint32_t n) {
 static hn_status run_tests(measure *m, const bench_options *o, subject *s, bench_model *model, hn_error *err) {
   uint32_t n = o->n_prompts + o->n_depths;
   tally warm;
-  hn_status status = counted(s, 0, 2, &warm, err); /* the first use of every kernel */
+  hn_status status = counted(s, 0, WARM_PROMPT, &warm, err); /* the first use of every kernel */
   if (!status)
-    status = counted(s, 2, 1, &warm, err);
+    status = counted(s, WARM_PROMPT, 1, &warm, err);
   for (uint32_t i = 0; i < n && !status; i++) {
     bool prompt = i < o->n_prompts;
     measure_progress(prompt ? "measuring prompts" : "measuring decode", i, n, "");
@@ -185,7 +188,10 @@ static bool on_progress(void *user, uint64_t done, uint64_t total) {
 hn_status model_test(measure *m, const bench_options *o, const char *path, bench_result *out, hn_error *err) {
   subject s;
   uint32_t prompt = largest(o->prompts, o->n_prompts), depth = largest(o->depths, o->n_depths) + o->n_decode;
-  subject_params params = {.n_ctx = prompt > depth ? prompt : depth, .n_batch = BATCH, .weights = {.progress = on_progress}};
+  uint32_t n_ctx = prompt > depth ? prompt : depth;
+  uint64_t before = m->device->buffer_bytes; /* the measure's own */
+  subject_params params = {.n_ctx = n_ctx > WARM_PROMPT ? n_ctx : WARM_PROMPT + 1, .n_batch = BATCH, .weights = {.progress = on_progress}};
+  m->device->peak_buffer_bytes = before;
   hn_status status = subject_init(m->device, path, &params, &s, err);
   progress_clear();
   bench_model *model = status ? NULL : bench_add_model(out);
@@ -200,11 +206,13 @@ hn_status model_test(measure *m, const bench_options *o, const char *path, bench
     status = run_tests(m, o, &s, model, err);
   if (!status && o->timeline && out->n_spans == 0)
     status = draw_timeline(m, &s, o->depths[0], out, err);
-  if (!status && (o->kernels || o->svg))
+  if (!status && (o->kernels || o->svg) && out->n_kernels == 0)
     status = kernel_test(m, &s, o->depths[o->n_depths - 1], o->prompts[0], o->kernels ? o->kernels : "", out, err);
   if (!status) {
-    model->peak_device_bytes = m->device->peak_buffer_bytes;
+    model->peak_device_bytes = m->device->peak_buffer_bytes - before;
     model->peak_rss_bytes = peak_rss();
+  } else {
+    gpu_cmd_destroy(&m->cmd); /* waits for what uses the subject's buffers */
   }
   subject_finish(&s);
   return status;

@@ -20,13 +20,13 @@ static const char usage[] =
     "  --depth N[,N...]      tokens that the context holds before (default 0,2048); the cache is filled, not computed\n"
     "  -r N                  repetitions (default 5); what is slow is repeated less often\n"
     "  --device I|NAME|all   an index or a part of a name as `hornito devices` lists them (default: the best)\n"
-    "  --kernels [PATTERN]   every kernel at the model's shapes, or those whose name contains PATTERN\n"
-    "  --timeline            the GPU's time in one decode step, kernel by kernel, and the gaps between\n"
+    "  --kernels [PATTERN]   every kernel at the (first) model's shapes, or those whose name contains PATTERN\n"
+    "  --timeline            the GPU's time in one decode step of the (first) model, kernel by kernel, and the gaps between\n"
     "  --models-only         leave out the device's own bandwidths, rates and latencies\n"
     "  -o table|json|csv|md  what to print (default table)\n"
     "  --save FILE           write the result as JSON\n"
     "  --compare FILE        compare with a saved result; exit code 1 if something became slower\n"
-    "  --svg FILE            draw the roofline, with --kernels each kernel a point in it\n"
+    "  --svg FILE            draw the roofline of the (first) device, each kernel a point in it\n"
     "  --help, --help-json   this; the fields of the JSON\n"
     "\n" BENCH_COMPARE_RULE ".\n";
 

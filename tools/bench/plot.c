@@ -5,13 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-  DIGIT = 7,       /* width of a digit of a point's number, and a little more; pixels */
-  LETTER = 12,     /* height of a number */
-  MARK = 5,        /* half of a marker's size */
-  CROWD = 5,       /* touching points up to which numbers go around them */
-  COLUMN_ROW = 13, /* of numbers beside a crowd */
-};
+#define DIGIT 7 /* width of a digit of a point's number, and a little more; pixels */
+#define LETTER 12 /* height of a number */
+#define MARK 5 /* half of a marker's size */
+#define CROWD 5 /* touching points up to which numbers go around them */
+#define COLUMN_ROW 13 /* of numbers beside a crowd */
 
 /* Decades that are drawn at most; what lies beyond is no measurement of this world. */
 #define LOWEST_DECADE (-6.0)
@@ -188,8 +186,8 @@ static bool place_number(plot *p, size_t i, bool lines) {
   for (size_t d = 0; d < sizeof distances / sizeof *distances; d++)
     for (int a = 0; a < ANGLES; a++) {
       double across = distances[d] + (label_width(q->number) - DIGIT) / 2.0;
-      q->label_x = q->x + across * cos(turn * a / ANGLES);
-      q->label_y = q->y - distances[d] * sin(turn * a / ANGLES);
+      q->label_x = q->x + across * cos(turn * a / (double)ANGLES);
+      q->label_y = q->y - distances[d] * sin(turn * a / (double)ANGLES);
       q->far = d > 0;
       if (is_free(p, i, lines))
         return true;

@@ -8,17 +8,15 @@
 #include "result.h"
 
 /* Pixels. */
-enum {
-  PLOT_LEFT = 84,     /* room for the numbers and the title of the axis */
-  PLOT_TOP = 84,      /* for the title */
-  PLOT_WIDTH = 680,   /* of the plot alone */
-  PLOT_LOWEST = 500,  /* height of the plot at least; it grows with the list, to */
-  PLOT_HIGHEST = 900, /* this at most: many kernels need room */
-  PLOT_RIGHT = PLOT_LEFT + PLOT_WIDTH,
-  PLOT_FOOT = 64, /* below the plot: numbers and title of the axis */
-  LIST_ROW = 17,
-  LIST_SPACE = 7, /* before a kernel's name in the list */
-};
+#define PLOT_LEFT 84 /* room for the numbers and the title of the axis */
+#define PLOT_TOP 84 /* for the title */
+#define PLOT_WIDTH 680 /* of the plot alone */
+#define PLOT_LOWEST 500 /* height of the plot at least; it grows with the list, to */
+#define PLOT_HIGHEST 900 /* this at most: many kernels need room */
+#define PLOT_RIGHT (PLOT_LEFT + PLOT_WIDTH)
+#define PLOT_FOOT 64 /* below the plot: numbers and title of the axis */
+#define LIST_ROW 17
+#define LIST_SPACE 7 /* before a kernel's name in the list */
 
 typedef struct point {
   const bench_kernel *kernel;

@@ -3,7 +3,6 @@
 
 #include <cjson/cJSON.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,7 +175,7 @@ static bool read_result(reader *r, const cJSON *root, bench_result *result) {
   r->place[0] = 0;
   if (!is_whole(version, UINT32_MAX))
     return refuse(r, "version", "not a whole number: this is no result of gpu-bench");
-  if (version->valuedouble != BENCH_VERSION)
+  if (version->valuedouble != (double)BENCH_VERSION)
     return refuse(r, "version", "made by another version of gpu-bench, whose fields may mean something else");
   if (!read_fields(r, GROUP_ROOT, root, result))
     return false;

@@ -33,7 +33,7 @@ typedef struct bench_device {
   bench_stat upload_gb_s, download_gb_s;       /* host to device, device to host */
   bench_stat int8_gop_s, f32_gflop_s;
   bench_stat dispatch_us;  /* an empty dispatch */
-  bench_stat dependent_us; /* two dispatches with a barrier between them */
+  bench_stat dependent_us; /* two dispatches in a row, a barrier behind each */
 } bench_device;
 
 typedef struct bench_test {

@@ -50,6 +50,8 @@ void subject_finish(subject *s) {
 hn_status subject_eval(subject *s, uint32_t first, uint32_t n, hn_error *err) {
   int32_t ids[MAX_BATCH], argmax;
   atomic_bool cancel = false;
+  if (n == 0 || first > s->n_ctx || n > s->n_ctx - first)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "%u tokens from %u on: the context holds %u", (unsigned)n, (unsigned)first, (unsigned)s->n_ctx);
   for (uint32_t done = 0; done < n;) {
     uint32_t batch = n - done < s->n_batch ? n - done : s->n_batch;
     for (uint32_t i = 0; i < batch; i++)

@@ -23,7 +23,8 @@ typedef struct subject_params {
 hn_status subject_init(gpu_device *device, const char *path, const subject_params *params, subject *out, hn_error *err);
 void subject_finish(subject *s); /* a zeroed or finished one is accepted */
 
-/* Evaluates n tokens from position `first` on, in batches, and reads the logits of the last. The tokens are i % n_vocab. */
+/* Evaluates n tokens from position `first` on, in batches, and reads the logits of the last. The tokens are i % n_vocab. Errors: ARGUMENT
+ * (first + n > n_ctx), those of forward.h. */
 hn_status subject_eval(subject *s, uint32_t first, uint32_t n, hn_error *err);
 
 /* Fills the whole KV cache with random blocks. */
