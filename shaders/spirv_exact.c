@@ -6,7 +6,7 @@
  *
  * every float add, subtract and multiply is NoContraction (the optimizer may have made new ones), and nothing is used whose
  * result differs between drivers: division, remainders, dot products, matrices, and all of GLSL.std.450 but integer
- * functions. Modules whose NAME ends in _intf32 may use fma, on integers (see integers.glsl).
+ * functions. Modules whose NAME ends in _intf32 may use fma, where both factors are integers (see integers.glsl).
  *
  * Format: the SPIR-V specification, version 1.6, sections 2.3 (physical layout) and 3.49 (instructions).
  */
@@ -17,7 +17,7 @@
 #include <string.h>
 
 enum { /* opcodes */
-  OP_EXT_INST = 12, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_QUANTIZE_TO_F16 = 116, OP_F_ADD = 129, OP_F_SUB = 131, OP_F_MUL = 133,
+  OP_EXT_INST = 12, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_COMPOSITE_CONSTRUCT = 80, OP_CONVERT_S_TO_F = 111, OP_QUANTIZE_TO_F16 = 116, OP_F_ADD = 129, OP_F_SUB = 131, OP_F_MUL = 133,
   OP_F_DIV = 136, OP_F_REM = 140, OP_F_MOD = 141, OP_VECTOR_TIMES_SCALAR = 142, OP_MATRIX_TIMES_SCALAR = 143, OP_DOT = 148,
 };
 enum { HEADER_WORDS = 5, MAGIC = 0x07230203, NO_CONTRACTION = 42, GLSL_FMA = 50 };
@@ -96,6 +96,26 @@ static bool *decorated_ids(const uint32_t *words, size_t n) {
   return ids;
 }
 
+/* The results that are integers in floats: conversions, and vectors of them. */
+static bool *integer_ids(const uint32_t *words, size_t n) {
+  bool *ids = calloc((size_t)words[3] + 1, sizeof *ids);
+  if (!ids)
+    fail("out of memory");
+  for (size_t i = HEADER_WORDS; i < n; i += instruction_words(words, n, i)) {
+    uint32_t op = words[i] & 0xFFFF;
+    size_t count = words[i] >> 16;
+    if (op == OP_CONVERT_S_TO_F)
+      ids[words[i + 2]] = true;
+    if (op != OP_COMPOSITE_CONSTRUCT)
+      continue;
+    bool all = true;
+    for (size_t j = 3; j < count; j++)
+      all = all && ids[words[i + j]];
+    ids[words[i + 2]] = all;
+  }
+  return ids;
+}
+
 static void decorate(const char *out_path) {
   size_t n, start = 0;
   uint32_t *words = read_words(&n);
@@ -126,12 +146,14 @@ static bool ends_with(const char *text, const char *end) {
 static void embed(const char *out_path, const char *name) {
   size_t n;
   uint32_t *words = read_words(&n);
-  bool *decorated = decorated_ids(words, n), fma_allowed = ends_with(name, "_intf32");
+  bool *decorated = decorated_ids(words, n), *integers = integer_ids(words, n), fma_allowed = ends_with(name, "_intf32");
   for (size_t i = HEADER_WORDS; i < n; i += instruction_words(words, n, i)) {
     if (must_not_contract(words[i] & 0xFFFF) && !decorated[words[i + 2]])
       fail("a float operation may be contracted");
     if (differs_between_drivers(words + i, fma_allowed))
       fail("uses a float operation whose result differs between drivers");
+    if ((words[i] & 0xFFFF) == OP_EXT_INST && words[i + 4] == GLSL_FMA && !(integers[words[i + 5]] && integers[words[i + 6]]))
+      fail("uses fma on what is no integer");
   }
   FILE *out = create(out_path);
   fprintf(out, "static const uint32_t %s[%zu] = {", name, n);
@@ -140,6 +162,7 @@ static void embed(const char *out_path, const char *name) {
   fprintf(out, "\n};\n");
   finish(out);
   free(decorated);
+  free(integers);
   free(words);
 }
 

@@ -30,6 +30,7 @@ GLSL
 }
 shader good 1 '' 'r = uintBitsToFloat(floatBitsToUint(x) ^ p.n);'
 shader contracted 1 '' 'r = x * y + z;'
+shader floats_intf32 1 '' 'r = fma(x, y, z);'
 shader half 1 '' 'r = float(packHalf2x16(vec2(x, y)));'
 shader shared 1 'shared float s[32768];' 's[i] = x; barrier(); r = s[i ^ 1u];'
 shader wide 32 '' 'r = y;'
@@ -56,6 +57,7 @@ run --update || code=$?
 cat "$work/log"
 [ "$code" -eq 1 ] || { echo "exit status $code, not 1"; failed=1; }
 expect 'any contracted exact: .*contracted'
+expect 'any floats_intf32 exact: .*no integer'
 expect 'any half exact: .*differs between drivers'
 for chip in navi21 dg2 ampere; do
   expect "$chip spilled spill: "

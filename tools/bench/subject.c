@@ -47,23 +47,36 @@ void subject_finish(subject *s) {
   *s = (subject){0};
 }
 
-hn_status subject_eval(subject *s, uint32_t first, uint32_t n, hn_error *err) {
+static hn_status eval_batch(subject *s, uint32_t first, uint32_t n, forward_want want, float *logits, hn_error *err) {
   int32_t ids[MAX_BATCH], argmax;
   atomic_bool cancel = false;
-  if (n == 0 || first > s->n_ctx || n > s->n_ctx - first)
-    return hn_fail(err, HN_ERROR_ARGUMENT, "%u tokens from %u on: the context holds %u", (unsigned)n, (unsigned)first, (unsigned)s->n_ctx);
-  for (uint32_t done = 0; done < n;) {
+  for (uint32_t i = 0; i < n; i++)
+    ids[i] = (int32_t)((first + i) % s->header.config.n_vocab);
+  forward_step step = {.ids = ids, .n = n, .first = first, .want = want, .logits = logits, .argmax = &argmax, .cancel = &cancel};
+  return s->forward->eval(s->forward, &step, err);
+}
+
+static hn_status check_range(const subject *s, uint32_t first, uint32_t n, hn_error *err) {
+  if (n > 0 && first <= s->n_ctx && n <= s->n_ctx - first)
+    return HN_OK;
+  return hn_fail(err, HN_ERROR_ARGUMENT, "%u tokens from %u on: the context holds %u", (unsigned)n, (unsigned)first, (unsigned)s->n_ctx);
+}
+
+hn_status subject_eval(subject *s, uint32_t first, uint32_t n, hn_error *err) {
+  hn_status status = check_range(s, first, n, err);
+  for (uint32_t done = 0; done < n && !status;) {
     uint32_t batch = n - done < s->n_batch ? n - done : s->n_batch;
-    for (uint32_t i = 0; i < batch; i++)
-      ids[i] = (int32_t)((first + done + i) % s->header.config.n_vocab);
-    forward_step step = {.ids = ids, .n = batch, .first = first + done, .want = done + batch == n ? FORWARD_LAST : FORWARD_CACHE,
-                         .logits = s->logits, .argmax = &argmax, .cancel = &cancel};
-    hn_status status = s->forward->eval(s->forward, &step, err);
-    if (status)
-      return status;
+    status = eval_batch(s, first + done, batch, done + batch == n ? FORWARD_LAST : FORWARD_CACHE, s->logits, err);
     done += batch;
   }
-  return HN_OK;
+  return status;
+}
+
+hn_status subject_eval_all(subject *s, uint32_t first, uint32_t n, float *logits, hn_error *err) {
+  hn_status status = check_range(s, first, n, err);
+  if (!status && (n > s->n_batch || n > FORWARD_ALL_MAX))
+    status = hn_fail(err, HN_ERROR_ARGUMENT, "%u tokens are too many for a batch", (unsigned)n);
+  return status ? status : eval_batch(s, first, n, FORWARD_ALL, logits, err);
 }
 
 hn_status subject_fill_cache(subject *s, gpu_device *device, hn_error *err) {
