@@ -1,0 +1,153 @@
+/* test_plan.c: plans of Llama-3.1-8B and of small models, from headers alone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../loader/quant.h"
+#include "../runtime/plan.h"
+#include "../shaders/shared.h"
+
+enum { MAX_TENSORS = 32 * (N_LAYER_MATRICES + 2) + 3 };
+#define MIB ((uint64_t)1 << 20)
+
+static gguf_tensor tensors[MAX_TENSORS];
+static size_t n_tensors;
+static model_layer layers[32];
+
+static const gguf_tensor *tensor(const char *name, uint32_t type, uint64_t cols, uint64_t rows) {
+  gguf_tensor *t = &tensors[n_tensors++];
+  quant_type_info info = quant_info(type);
+  *t = (gguf_tensor){.name = name, .type = type, .n_dims = rows > 1 ? 2 : 1, .dims = {cols, rows, 1, 1},
+                     .bytes = cols * rows / info.block_weights * info.block_bytes};
+  return t;
+}
+
+/* Which layers of a Q4_K_M file have Q6_K in v and down. */
+static bool more_bits(uint32_t i, uint32_t n) {
+  return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2;
+}
+
+static model_header llama_8b(uint32_t type) {
+  model_header m = {.config = {.n_vocab = 128256, .n_ctx_train = 131072, .n_embd = 4096, .n_layers = 32, .n_heads = 32, .n_kv_heads = 8,
+                               .head_dim = 128, .n_ff = 14336}};
+  n_tensors = 0;
+  memset(layers, 0, sizeof layers);
+  for (uint32_t i = 0; i < 32; i++) {
+    uint32_t wide = type == QUANT_Q4_K && more_bits(i, 32) ? QUANT_Q6_K : type;
+    layers[i] = (model_layer){.matrices = {tensor("q", type, 4096, 4096), tensor("k", type, 4096, 1024), tensor("v", wide, 4096, 1024),
+                                           tensor("o", type, 4096, 4096), tensor("gate", type, 4096, 14336), tensor("up", type, 4096, 14336),
+                                           tensor("down", wide, 14336, 4096)},
+                              .vectors = {tensor("attn_norm", QUANT_F32, 4096, 1), tensor("ffn_norm", QUANT_F32, 4096, 1)}};
+  }
+  m.tensors = (model_tensors){.tok_embd = tensor("token_embd", type, 4096, 128256), .output_norm = tensor("output_norm", QUANT_F32, 4096, 1),
+                              .output = tensor("output", QUANT_Q6_K, 4096, 128256), .layers = layers};
+  return m;
+}
+
+static const plan_memory card = {.device_bytes = 6144 * MIB, .host_bytes = 32768 * MIB};
+
+static plan make(const model_header *m, const plan_memory *memory, plan_wish wish) {
+  plan p;
+  hn_error err = {0};
+  assert_int_equal(plan_init(m, memory, &wish, &p, &err), HN_OK);
+  uint64_t device = 0, host = 0;
+  for (size_t i = 0; i < p.n_items; i++) {
+    assert_true(p.items[i].bytes % PLAN_ALIGNMENT == 0 && p.items[i].bytes > 0);
+    *(p.items[i].heap == PLAN_DEVICE ? &device : &host) += p.items[i].bytes;
+  }
+  assert_true(device == p.device_bytes && host == p.host_bytes);
+  assert_true(!p.fits || (p.device_bytes <= p.budget_bytes && p.host_bytes <= memory->host_bytes));
+  return p;
+}
+
+static uint64_t bytes_of(const plan *p, const char *name) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < p->n_items; i++)
+    sum += strcmp(p->items[i].name, name) == 0 ? p->items[i].bytes : 0;
+  return sum;
+}
+
+/* A 6 GiB card with 512 MiB left for the desktop. */
+static void test_8b_in_6_gib(void **state) {
+  (void)state;
+  static const struct {
+    uint32_t type;
+    plan_kv kv;
+    uint32_t n_ctx;
+  } cases[] = {{QUANT_Q4_0, PLAN_KV_Q8_0, 21500}, {QUANT_Q4_0, PLAN_KV_Q4_0, 39500},
+               {QUANT_Q4_K, PLAN_KV_Q8_0, 17700}, {QUANT_Q4_K, PLAN_KV_Q4_0, 32500}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    model_header m = llama_8b(cases[i].type);
+    plan p = make(&m, &card, (plan_wish){.budget_bytes = 5632 * MIB, .kv = cases[i].kv});
+    printf("%s, KV %s: %u tokens, %llu MiB of %llu\n", quant_info(cases[i].type).name, cases[i].kv ? "q4_0" : "q8_0", (unsigned)p.n_ctx,
+           (unsigned long long)(p.device_bytes / MIB), (unsigned long long)(p.budget_bytes / MIB));
+    assert_true(p.fits && p.n_ctx == p.n_ctx_max && p.n_ctx >= cases[i].n_ctx);
+    assert_int_equal(p.n_host_blocks, 0);
+    assert_true(bytes_of(&p, "activations") + bytes_of(&p, "logits") <= 64 * MIB);
+    /* One block more would not fit. */
+    assert_true(p.device_bytes + bytes_of(&p, "KV cache") / p.n_blocks > p.budget_bytes);
+    plan automatic = make(&m, &card, (plan_wish){.kv = cases[i].kv}); /* leaves as much for a desktop */
+    assert_true(automatic.n_ctx == p.n_ctx && automatic.budget_bytes == 5632 * MIB);
+    plan_finish(&automatic);
+    plan_finish(&p);
+  }
+}
+
+/* 128K: the oldest blocks of the cache go to the host, all weights stay. */
+static void test_host_blocks(void **state) {
+  (void)state;
+  model_header m = llama_8b(QUANT_Q4_K);
+  plan p = make(&m, &card, (plan_wish){.budget_bytes = 6144 * MIB, .n_ctx = 131072});
+  assert_true(p.fits && p.n_ctx == 131072 && p.n_blocks == 2048);
+  assert_true(p.n_host_blocks > 0 && p.n_host_blocks < p.n_blocks && p.n_host_layers == 0);
+  assert_true(bytes_of(&p, "KV cache") + bytes_of(&p, "KV cache, oldest") == (uint64_t)2048 * KV_BLOCK * 8 * 268 * 32);
+  assert_true(p.device_bytes + (uint64_t)KV_BLOCK * 8 * 268 * 32 > p.budget_bytes);
+  plan_finish(&p);
+}
+
+/* A card on which not even the weights fit: the last layers go, and the whole cache. */
+static void test_host_layers(void **state) {
+  (void)state;
+  model_header m = llama_8b(QUANT_Q4_0);
+  plan_memory small = {.device_bytes = 4096 * MIB, .host_bytes = 16384 * MIB};
+  plan p = make(&m, &small, (plan_wish){.budget_bytes = 3000 * MIB, .n_ctx = 8192});
+  assert_true(p.fits && p.n_ctx_max == 0 && p.n_host_blocks == p.n_blocks);
+  assert_true(p.n_host_layers > 0 && p.n_host_layers < 32);
+  for (size_t i = 0; i < p.n_items; i++)
+    if (strcmp(p.items[i].name, "gate") == 0)
+      assert_true(p.items[i].heap == (p.items[i].layer < 32 - (int32_t)p.n_host_layers ? PLAN_DEVICE : PLAN_HOST));
+  plan_finish(&p);
+  small.host_bytes = 1024 * MIB;
+  p = make(&m, &small, (plan_wish){.budget_bytes = 3000 * MIB, .n_ctx = 8192});
+  assert_false(p.fits);
+  plan_finish(&p);
+}
+
+static void test_limits(void **state) {
+  (void)state;
+  plan p;
+  hn_error err = {0};
+  model_header m = llama_8b(QUANT_Q4_0);
+  assert_int_equal(plan_init(&m, &card, &(plan_wish){.n_ctx = 131073}, &p, &err), HN_ERROR_ARGUMENT);
+  assert_non_null(strstr(err.message, "131072"));
+  plan_finish(&p);
+  /* A budget above what the card has is no more than the card; a huge card gives the model's context. */
+  p = make(&m, &card, (plan_wish){.budget_bytes = 100000 * MIB});
+  assert_true(p.budget_bytes == card.device_bytes);
+  plan_finish(&p);
+  p = make(&m, &(plan_memory){.device_bytes = 81920 * MIB, .host_bytes = 32768 * MIB}, (plan_wish){0});
+  assert_true(p.fits && p.n_ctx == 131072 && p.n_host_blocks == 0);
+  plan_finish(&p);
+  plan_finish(&p);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_8b_in_6_gib), cmocka_unit_test(test_host_blocks),
+                                     cmocka_unit_test(test_host_layers), cmocka_unit_test(test_limits)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
