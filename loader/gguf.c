@@ -149,6 +149,15 @@ static int compare_offset(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
+uint64_t gguf_n_elements(const gguf_file *file) {
+  uint64_t n = 0;
+  for (size_t i = 0; i < file->n_tensors; i++) {
+    const uint64_t *d = file->tensors[i].dims;
+    n += d[0] * d[1] * d[2] * d[3];
+  }
+  return n;
+}
+
 const gguf_value *gguf_find(const gguf_file *file, const char *key) {
   const gguf_index *index = file->index;
   gguf_kv probe = {.key = key};

@@ -73,6 +73,9 @@ void gguf_close(gguf_file **file);
 const gguf_value *gguf_find(const gguf_file *file, const char *key);
 const gguf_tensor *gguf_find_tensor(const gguf_file *file, const char *name);
 
+/* Elements of all tensors. */
+uint64_t gguf_n_elements(const gguf_file *file);
+
 /*
  * Typed reads. Return false where the value is absent (NULL), of another kind or out of the range of the result; *out is
  * then unchanged. Integers of all widths convert to each other where the value fits, floats from any float or integer.

@@ -2,23 +2,16 @@
 
 #include <stdlib.h>
 
-static VkQueueFamilyProperties family_of(const gpu_device *device) {
-  VkQueueFamilyProperties family = {0}, *all;
-  uint32_t n = 0;
-  vkGetPhysicalDeviceQueueFamilyProperties(device->physical, &n, NULL);
-  all = calloc(n, sizeof *all);
-  if (all) {
-    vkGetPhysicalDeviceQueueFamilyProperties(device->physical, &n, all);
-    if (device->queue_family < n)
-      family = all[device->queue_family];
-  }
-  free(all);
-  return family;
+static uint32_t timestamp_bits(const gpu_device *device) {
+  VkQueueFamilyProperties families[32]; /* as gpu_info_queue_family, which chose among them */
+  uint32_t n = sizeof families / sizeof *families;
+  vkGetPhysicalDeviceQueueFamilyProperties(device->physical, &n, families);
+  return device->queue_family < n ? families[device->queue_family].timestampValidBits : 0;
 }
 
 hn_status gpu_timer_init(gpu_device *device, uint32_t capacity, gpu_timer *out, hn_error *err) {
   *out = (gpu_timer){.device = device, .capacity = capacity};
-  uint32_t bits = family_of(device).timestampValidBits;
+  uint32_t bits = timestamp_bits(device);
   VkPhysicalDeviceProperties properties;
   vkGetPhysicalDeviceProperties(device->physical, &properties);
   if (bits == 0)

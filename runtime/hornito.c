@@ -41,11 +41,17 @@ size_t hn_context_n_devices(const hn_context *ctx) {
   return ctx->gpu->n_devices;
 }
 
-hn_status hn_context_device(const hn_context *ctx, size_t index, hn_device_info *info, hn_error *err) {
+static hn_status check_device(const hn_context *ctx, size_t index, hn_error *err) {
   if (index >= ctx->gpu->n_devices)
     return hn_fail(err, HN_ERROR_ARGUMENT, "device %zu: there are %u", index, (unsigned)ctx->gpu->n_devices);
-  *info = ctx->gpu->infos[index];
   return HN_OK;
+}
+
+hn_status hn_context_device(const hn_context *ctx, size_t index, hn_device_info *info, hn_error *err) {
+  hn_status status = check_device(ctx, index, err);
+  if (!status)
+    *info = ctx->gpu->infos[index];
+  return status;
 }
 
 hn_status hn_context_find_device(const hn_context *ctx, const char *device, int32_t *index, hn_error *err) {
@@ -74,11 +80,11 @@ static hn_status try_shaders(gpu_device *device, hn_self_test *out, hn_error *er
 }
 
 hn_status hn_context_self_test(hn_context *ctx, size_t index, const char *cache_dir, hn_self_test *out, hn_error *err) {
-  gpu_device *device;
+  gpu_device *device = NULL;
   *out = (hn_self_test){0};
-  if (index >= ctx->gpu->n_devices)
-    return hn_fail(err, HN_ERROR_ARGUMENT, "device %zu: there are %u", index, (unsigned)ctx->gpu->n_devices);
-  hn_status status = gpu_device_create(ctx->gpu, (uint32_t)index, cache_dir, &device, err);
+  hn_status status = check_device(ctx, index, err);
+  if (!status)
+    status = gpu_device_create(ctx->gpu, (uint32_t)index, cache_dir, &device, err);
   if (!status)
     status = try_shaders(device, out, err);
   gpu_device_destroy(&device);
@@ -147,10 +153,7 @@ static void fill_info(hn_model *self) {
   info->n_metadata = self->file->n_kv;
   info->file_bytes = self->file->size;
   info->rope_scaling = model_rope_name(c->rope.scaling);
-  for (size_t i = 0; i < self->file->n_tensors; i++) {
-    const uint64_t *d = self->file->tensors[i].dims;
-    info->n_params += d[0] * d[1] * d[2] * d[3];
-  }
+  info->n_params = gguf_n_elements(self->file);
   if (self->tok) {
     info->n_vocab = tokenizer_n_vocab(self->tok);
     info->bos_token = tokenizer_bos(self->tok);

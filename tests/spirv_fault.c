@@ -1,5 +1,8 @@
 #include "spirv_fault.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 enum { HEADER_WORDS = 5, OP_FADD = 129, OP_FSUB = 131, OP_FMUL = 133, OP_FORD_LESS = 184, OP_FORD_GREATER = 186 };
 
 static size_t find_last(const uint32_t *words, size_t n_words, uint32_t opcode) {
@@ -20,4 +23,16 @@ bool spirv_fault_find(const uint32_t *words, size_t n_words, size_t *at, uint32_
     }
   }
   return false;
+}
+
+uint32_t *spirv_fault_copy(const uint32_t *words, size_t n_words) {
+  size_t at = 0;
+  uint32_t value = 0, *copy = NULL;
+  if (spirv_fault_find(words, n_words, &at, &value))
+    copy = malloc(n_words * sizeof *copy);
+  if (copy) {
+    memcpy(copy, words, n_words * sizeof *copy);
+    copy[at] = value;
+  }
+  return copy;
 }

@@ -10,4 +10,7 @@
  * last multiplication an addition, or the last "greater" a "less". False: nothing to change. The module stays valid. */
 bool spirv_fault_find(const uint32_t *words, size_t n_words, size_t *at, uint32_t *value);
 
+/* A copy with that fault, malloc'ed. NULL: nothing to change, or out of memory. */
+uint32_t *spirv_fault_copy(const uint32_t *words, size_t n_words);
+
 #endif

@@ -34,15 +34,10 @@ static void restore(void) {
 }
 
 static void put_fault(size_t i) {
-  size_t at = 0, bytes = modules[i].n_words * 4;
-  uint32_t value = 0, *words = malloc(bytes);
-  bool found = words && spirv_fault_find(modules[i].words, modules[i].n_words, &at, &value);
-  if (words) {
-    memcpy(words, modules[i].words, bytes);
-    words[at] = found ? value : words[at];
+  uint32_t *words = spirv_fault_copy(modules[i].words, modules[i].n_words);
+  check(words != NULL, "nothing to alter", modules[i].name);
+  if (words)
     modules[i].words = words;
-  }
-  check(found, "nothing to alter", modules[i].name);
 }
 
 typedef struct outcome {

@@ -28,11 +28,6 @@ static void list_features(const hn_device_info *d, feature features[N_FEATURES])
     features[i] = all[i];
 }
 
-static const char *type_name(hn_device_type type) {
-  static const char *const names[] = {"discrete", "integrated", "virtual", "software", "other"};
-  return names[type <= HN_DEVICE_OTHER ? type : HN_DEVICE_OTHER];
-}
-
 /* What the self-test of the shaders says of a device. */
 typedef struct verdict {
   bool done; /* false: the device is not usable, or failed, see error */
@@ -58,7 +53,7 @@ static void print_text(size_t index, const hn_device_info *d, const verdict *v) 
            patch = d->vulkan_version & 0xFFF;
   out_printf("%zu: %s%s\n", index, d->name, d->best ? " (best)" : "");
   out_printf("   driver    %s\n", d->driver);
-  out_printf("   type      %s, Vulkan %u.%u.%u, vendor 0x%04x, device 0x%04x\n", type_name(d->type), major, minor,
+  out_printf("   type      %s, Vulkan %u.%u.%u, vendor 0x%04x, device 0x%04x\n", device_type_name(d->type), major, minor,
              patch, (unsigned)d->vendor_id, (unsigned)d->device_id);
   out_printf("   memory    %s", human_bytes(d->device_memory, size));
   if (d->host_memory > 0)
@@ -83,7 +78,7 @@ static void add_json(cJSON *list, size_t index, const hn_device_info *d, const v
   json_add_number(o, "index", (double)index);
   json_add_text(o, "name", d->name);
   json_add_text(o, "driver", d->driver);
-  json_add_text(o, "type", type_name(d->type));
+  json_add_text(o, "type", device_type_name(d->type));
   json_add_number(o, "vulkan_version", d->vulkan_version);
   json_add_number(o, "vendor_id", d->vendor_id);
   json_add_number(o, "device_id", d->device_id);

@@ -44,28 +44,6 @@ void interrupt_forget(void) {
   interrupt_seen = 0;
 }
 
-int exit_code(hn_status status) {
-  switch (status) {
-  case HN_OK:
-    return EXIT_OK;
-  case HN_ERROR_ARGUMENT:
-  case HN_ERROR_IO:
-  case HN_ERROR_FORMAT:
-  case HN_ERROR_UNSUPPORTED:
-    return EXIT_USAGE;
-  default:
-    return EXIT_FAILED;
-  }
-}
-
-int print_failure(const hn_error *err) {
-  if (err->code == HN_ERROR_CANCELLED)
-    print_error("cancelled");
-  else
-    print_error("%s", err->message[0] != 0 ? err->message : hn_status_name(err->code));
-  return exit_code(err->code);
-}
-
 /* user: the options. Any thread of the library may call it. */
 static void on_log(void *user, hn_log_level level, const char *message) {
   const options *opt = user;
@@ -121,8 +99,7 @@ static int print_device(const runner *r) {
   hn_device_info info;
   if (hn_context_device(r->ctx, (size_t)index, &info, &err) != HN_OK)
     return print_failure(&err);
-  static const char *const types[] = {"discrete", "integrated", "virtual", "software", "other"};
-  print_note("device: %s, %s", info.name, types[info.type <= HN_DEVICE_OTHER ? info.type : HN_DEVICE_OTHER]);
+  print_note("device: %s, %s", info.name, device_type_name(info.type));
   if (info.type == HN_DEVICE_SOFTWARE)
     print_note("no GPU: this driver computes on the CPU, slowly, with the results of a GPU");
   return EXIT_OK;

@@ -2,6 +2,7 @@
 #ifndef HN_TOOLS_RUNNER_H
 #define HN_TOOLS_RUNNER_H
 
+#include "library.h"
 #include "options.h"
 #include "paths.h"
 
@@ -28,10 +29,6 @@ int runner_load(runner *r);                                              /* cont
 int runner_load_header(runner *r, const options *opt, const char *path); /* no weights, no session */
 int runner_open_session(runner *r, uint32_t n_ctx);                      /* 0: the default */
 int runner_finish(runner *r, int code);
-
-/* The exit code of a status, and the same with the error printed. */
-int exit_code(hn_status status);
-int print_failure(const hn_error *err);
 
 /* Text or messages to ids. On failure, which is printed, the list is empty. */
 int runner_tokenize(const runner *r, const char *text, size_t length, unsigned flags, id_list *ids);

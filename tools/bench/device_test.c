@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "../library.h"
 #include "../terminal.h"
 
 enum {
@@ -176,17 +177,12 @@ static hn_status run(tester *t, bench_device *out) {
   return status;
 }
 
-static const char *type_name(hn_device_type type) {
-  static const char *const names[] = {"discrete", "integrated", "virtual", "software", "other"};
-  return names[type <= HN_DEVICE_OTHER ? type : HN_DEVICE_OTHER];
-}
-
 void device_describe(const measure *m, bench_device *out) {
   const hn_device_info *info = &m->device->info;
   *out = (bench_device){.gpu_clock = m->timer.pool != VK_NULL_HANDLE};
   snprintf(out->name, sizeof out->name, "%s", info->name);
   snprintf(out->driver, sizeof out->driver, "%s", info->driver);
-  snprintf(out->type, sizeof out->type, "%s", type_name(info->type));
+  snprintf(out->type, sizeof out->type, "%s", device_type_name(info->type));
 }
 
 hn_status device_test(measure *m, bench_device *out, hn_error *err) {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../library.h"
 #include "../options.h"
 #include "../output.h"
 #include "../paths.h"
@@ -23,14 +24,6 @@ static void on_log(void *user, hn_log_level level, const char *message) {
   (void)user;
   if (level >= HN_LOG_WARNING)
     print_note("gpu-bench: %s", message);
-}
-
-static int print_failure(const hn_error *err) {
-  progress_clear();
-  print_error("%s", err->message);
-  return err->code == HN_ERROR_IO || err->code == HN_ERROR_FORMAT || err->code == HN_ERROR_UNSUPPORTED || err->code == HN_ERROR_ARGUMENT
-             ? EXIT_USAGE
-             : EXIT_FAILED;
 }
 
 /* Where tools/fetch-model puts it. NULL: it is not there. */

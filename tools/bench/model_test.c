@@ -164,12 +164,7 @@ static hn_status run_tests(measure *m, const bench_options *o, subject *s, bench
 static void describe(const subject *s, bench_model *model) {
   char count[HUMAN_SIZE];
   const model_config *c = &s->header.config;
-  uint64_t params = 0;
-  for (size_t i = 0; i < s->file->n_tensors; i++) {
-    const uint64_t *d = s->file->tensors[i].dims;
-    params += d[0] * d[1] * d[2] * d[3];
-  }
-  snprintf(model->description, sizeof model->description, "llama, %s weights, %u layers of %u", human_count(params, count),
+  snprintf(model->description, sizeof model->description, "llama, %s weights, %u layers of %u", human_count(gguf_n_elements(s->file), count),
            (unsigned)c->n_layers, (unsigned)c->n_embd);
   model->weight_bytes = model_matrix_bytes(&s->header);
 }
@@ -197,7 +192,7 @@ hn_status model_test(measure *m, const bench_options *o, const char *path, bench
   bench_model *model = status ? NULL : bench_add_model(out);
   if (!status && !model)
     status = hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the result");
-  if (!status) {
+  if (model) {
     snprintf(model->file, sizeof model->file, "%s", path);
     describe(&s, model);
     status = subject_fill_cache(&s, m->device, err);
