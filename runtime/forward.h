@@ -26,6 +26,12 @@ typedef struct forward_step {
 
 enum { FORWARD_ALL_MAX = 32 };
 
+typedef struct forward_params { /* of a session */
+  uint32_t n_ctx, n_batch; /* n_batch: 1 .. MAX_BATCH */
+  uint32_t kv_type;        /* QUANT_Q8_0 or QUANT_Q4_0 */
+  uint32_t n_threads;      /* of a CPU; 0: one per processor */
+} forward_params;
+
 typedef struct forward forward;
 struct forward { /* the base of forward_cpu and forward_gpu */
   /* Errors: CANCELLED, DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */

@@ -15,7 +15,7 @@ typedef struct forward_cpu {
   const cpu_weights *weights;
   threads *pool;
   cpu_heads heads;
-  cpu_cache *caches; /* (n_layers) */
+  cpu_cache *caches; /* (n_layers); in them `device` alone */
   float *rotation;   /* (n_batch, head_dim / 2) pairs */
   float *x;          /* (n_batch, n_embd) the residual stream */
   float *qkv;        /* (n_batch, n_heads + 2 n_kv_heads, head_dim) */
@@ -26,7 +26,7 @@ typedef struct forward_cpu {
   /* what the loops of the current call work on */
   const forward_step *step;
   const cpu_layer *layer;
-  cpu_cache cache;
+  const cpu_cache *cache;
   const float *norm;
 } forward_cpu;
 
@@ -136,7 +136,7 @@ static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
     if (atomic_load(step->cancel))
       return hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
     f->layer = &f->weights->layers[i];
-    f->cache = f->caches[i];
+    f->cache = &f->caches[i];
     attention(f);
     feed_forward(f);
   }
@@ -150,11 +150,8 @@ static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
 static void destroy(forward *base) {
   forward_cpu *f = (forward_cpu *)base;
   threads_destroy(&f->pool);
-  for (uint32_t i = 0; f->caches && i < f->weights->config.n_layers; i++) {
-    free(f->caches[i].k_q);
-    free(f->caches[i].v_q);
-    free(f->caches[i].scales);
-  }
+  for (uint32_t i = 0; f->caches && i < f->weights->config.n_layers; i++)
+    free(f->caches[i].device);
   void *all[] = {f->caches, f->rotation, f->x, f->qkv, f->o, f->gate, f->up, f->q.q, f->q.d, f->a.q, f->a.d, f->a.sums};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     free(all[i]);
@@ -165,16 +162,14 @@ static uint32_t max_u32(uint32_t a, uint32_t b) {
   return a > b ? a : b;
 }
 
-static bool allocate_caches(forward_cpu *f) {
+static bool allocate_caches(forward_cpu *f, const forward_params *params) {
   const cpu_heads *h = &f->heads;
-  size_t n = (size_t)h->n_kv_heads * h->n_ctx;
+  size_t n_blocks = (params->n_ctx + KV_BLOCK - 1) / KV_BLOCK;
+  size_t words = n_blocks * h->n_kv_heads * KV_HEAD_WORDS(params->kv_type == QUANT_Q4_0, h->head_dim);
   f->caches = calloc(f->weights->config.n_layers, sizeof *f->caches);
   for (uint32_t i = 0; f->caches && i < f->weights->config.n_layers; i++) {
-    cpu_cache *c = &f->caches[i];
-    c->k_q = malloc(n * HEAD_WORDS(h->head_dim) * 4);
-    c->v_q = malloc(n * HEAD_WORDS(h->head_dim) * 4);
-    c->scales = malloc(n * SCALE_WORDS(h->head_dim) * 4);
-    if (!c->k_q || !c->v_q || !c->scales)
+    f->caches[i] = (cpu_cache){.type = params->kv_type, .device = malloc(4 * words)};
+    if (!f->caches[i].device)
       return false;
   }
   return f->caches != NULL;
@@ -198,8 +193,7 @@ static bool allocate_activations(forward_cpu *f, size_t n) {
   return f->rotation && f->x && f->qkv && f->o && f->gate && f->up && f->q.q && f->q.d && f->a.q && f->a.d && f->a.sums;
 }
 
-hn_status forward_cpu_create(const cpu_weights *weights, uint32_t n_ctx, uint32_t n_batch, uint32_t n_threads, forward **out,
-                             hn_error *err) {
+hn_status forward_cpu_create(const cpu_weights *weights, const forward_params *params, forward **out, hn_error *err) {
   *out = NULL;
   forward_cpu *f = calloc(1, sizeof *f);
   if (!f)
@@ -207,13 +201,13 @@ hn_status forward_cpu_create(const cpu_weights *weights, uint32_t n_ctx, uint32_
   const model_config *c = &weights->config;
   f->base = (forward){eval, destroy};
   f->weights = weights;
-  f->heads = (cpu_heads){c->n_heads, c->n_kv_heads, c->head_dim, n_ctx};
+  f->heads = (cpu_heads){c->n_heads, c->n_kv_heads, c->head_dim};
   hn_status status = HN_OK;
-  if (!allocate_caches(f) || !allocate_activations(f, n_batch))
+  if (!allocate_caches(f, params) || !allocate_activations(f, params->n_batch))
     status = hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a context of %u tokens; a smaller one needs less",
-                     (unsigned)n_ctx);
+                     (unsigned)params->n_ctx);
   if (!status)
-    status = threads_create(n_threads, &f->pool, err);
+    status = threads_create(params->n_threads, &f->pool, err);
   if (status) {
     destroy(&f->base);
     return status;

@@ -11,8 +11,7 @@ typedef struct cpu_weights cpu_weights;
 hn_status cpu_weights_create(const model_header *model, hn_progress_fn progress, void *user, cpu_weights **out, hn_error *err);
 void cpu_weights_destroy(cpu_weights **weights);
 
-/* n_threads: see threads_create. Errors: OUT_OF_MEMORY. */
-hn_status forward_cpu_create(const cpu_weights *weights, uint32_t n_ctx, uint32_t n_batch, uint32_t n_threads, forward **out,
-                             hn_error *err);
+/* Errors: OUT_OF_MEMORY. */
+hn_status forward_cpu_create(const cpu_weights *weights, const forward_params *params, forward **out, hn_error *err);
 
 #endif

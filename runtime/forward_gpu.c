@@ -6,16 +6,12 @@
 #include "../shaders/exact.h"
 #include "weights_gpu.h"
 
-typedef struct layer_cache {
-  VkDeviceAddress k_q, v_q, scales;
-} layer_cache;
-
 typedef struct forward_gpu {
   forward base;
   const gpu_weights *weights;
   gpu_cmd *cmd;
   uint64_t wait_ns;
-  uint32_t n_ctx, n_batch;
+  forward_params params;
   gpu_buffer input;       /* written by the CPU: ids and rotation */
   gpu_buffer activations; /* what the addresses below point into */
   gpu_buffer logits, readback; /* (FORWARD_ALL_MAX, n_vocab) f32, then one word: the argmax */
@@ -60,32 +56,30 @@ static void multiply(forward_gpu *f, const gpu_matrix *w, gpu_q8 a, uint32_t n, 
     kernel_matmat(f->cmd, &f->weights->kernels, w, &p);
 }
 
-static layer_cache cache_of(const forward_gpu *f, uint32_t layer) {
+/* Bytes of a layer's cache. */
+static uint64_t cache_bytes(const forward_gpu *f) {
   const model_config *c = &f->weights->config;
-  uint64_t rows = (uint64_t)c->n_kv_heads * f->n_ctx, values = rows * HEAD_WORDS(c->head_dim) * 4;
-  uint64_t scales = (rows * SCALE_WORDS(c->head_dim) * 4 + 15) / 16 * 16;
-  VkDeviceAddress at = f->cache.address + layer * (2 * values + scales);
-  return (layer_cache){.k_q = at, .v_q = at + values, .scales = at + 2 * values};
+  uint64_t n_blocks = (f->params.n_ctx + KV_BLOCK - 1) / KV_BLOCK;
+  return 4 * n_blocks * c->n_kv_heads * KV_HEAD_WORDS(f->params.kv_type == QUANT_Q4_0, c->head_dim);
 }
 
 static void attention(forward_gpu *f, uint32_t layer) {
   const model_config *c = &f->weights->config;
   const gpu_layer *l = &f->weights->layers[layer];
   const kernels *k = &f->weights->kernels;
-  layer_cache cache = cache_of(f, layer);
+  VkDeviceAddress cache = f->cache.address + layer * cache_bytes(f);
   uint32_t n = f->step->n, stride = q_width(f) + 2 * kv_width(f);
   norm(f, l->vectors[ATTN_NORM]);
   multiply(f, &l->matrices[WQ], f->a, n, l->vectors[BQ], 0, f->qkv, stride);
   multiply(f, &l->matrices[WK], f->a, n, l->vectors[BK], 0, f->qkv + 4ull * q_width(f), stride);
   multiply(f, &l->matrices[WV], f->a, n, l->vectors[BV], 0, f->qkv + 4ull * (q_width(f) + kv_width(f)), stride);
   gpu_cmd_barrier(f->cmd);
-  struct push_rope_store rotate = {f->qkv,     f->rotation_at, f->q,         f->q_d,         cache.k_q,   cache.v_q,
-                                 cache.scales, c->n_heads,   c->n_kv_heads, c->head_dim, f->n_ctx, f->step->first};
-  kernel_rope_store(f->cmd, k, &rotate, n);
+  struct push_rope_store rotate = {f->qkv,     f->rotation_at, f->q, f->q_d, 0, cache, c->n_heads, c->n_kv_heads, c->head_dim, 0, f->step->first};
+  kernel_rope_store(f->cmd, k, f->params.kv_type, &rotate, n);
   gpu_cmd_barrier(f->cmd);
-  struct push_attention attend = {f->q,       f->q_d,        cache.k_q,   cache.v_q, cache.scales,   f->o,
-                                  c->n_heads, c->n_kv_heads, c->head_dim, f->n_ctx,  f->step->first, x_rsqrt((float)c->head_dim)};
-  kernel_attention(f->cmd, k, &attend, n);
+  struct push_attention attend = {f->q,       f->q_d,        0,           cache, f->o,
+                                  c->n_heads, c->n_kv_heads, c->head_dim, 0,     f->step->first, x_rsqrt((float)c->head_dim)};
+  kernel_attention(f->cmd, k, f->params.kv_type, &attend, n);
   gpu_cmd_barrier(f->cmd);
   struct push_quantize quantize = {f->o, f->a.q, f->a.d, f->a.sums, n * (q_width(f) / ACT_BLOCK)};
   kernel_quantize(f->cmd, k, &quantize);
@@ -201,7 +195,7 @@ static uint64_t align16(uint64_t bytes) {
 }
 
 static hn_status allocate_input(forward_gpu *f, hn_error *err) {
-  uint64_t ids = align16(4ull * f->n_batch), rotation = 4ull * f->n_batch * f->weights->config.head_dim;
+  uint64_t ids = align16(4ull * f->params.n_batch), rotation = 4ull * f->params.n_batch * f->weights->config.head_dim;
   hn_status status = gpu_buffer_init(f->weights->device, GPU_MEMORY_HOST, ids + rotation, "a batch's tokens", &f->input, err);
   if (status)
     return status;
@@ -214,7 +208,7 @@ static hn_status allocate_input(forward_gpu *f, hn_error *err) {
 
 static hn_status allocate_activations(forward_gpu *f, hn_error *err) {
   const model_config *c = &f->weights->config;
-  uint64_t n = f->n_batch, n_q = q_width(f), widest = c->n_embd > c->n_ff ? c->n_embd : c->n_ff;
+  uint64_t n = f->params.n_batch, n_q = q_width(f), widest = c->n_embd > c->n_ff ? c->n_embd : c->n_ff;
   widest = widest > n_q ? widest : n_q;
   const struct {
     VkDeviceAddress *at;
@@ -245,9 +239,8 @@ static hn_status allocate_activations(forward_gpu *f, hn_error *err) {
 
 static hn_status allocate(forward_gpu *f, hn_error *err) {
   gpu_device *device = f->weights->device;
-  layer_cache first = cache_of(f, 0), second = cache_of(f, 1);
   uint64_t results = logits_bytes(f, FORWARD_ALL_MAX) + 4;
-  hn_status status = gpu_buffer_init(device, GPU_MEMORY_DEVICE, (second.k_q - first.k_q) * f->weights->config.n_layers,
+  hn_status status = gpu_buffer_init(device, GPU_MEMORY_DEVICE, cache_bytes(f) * f->weights->config.n_layers,
                                      "the KV cache: a smaller context needs less", &f->cache, err);
   if (!status)
     status = allocate_activations(f, err);
@@ -260,15 +253,14 @@ static hn_status allocate(forward_gpu *f, hn_error *err) {
   return status ? status : gpu_cmd_create(device, &f->cmd, err);
 }
 
-hn_status forward_gpu_create(const gpu_weights *weights, uint32_t n_ctx, uint32_t n_batch, forward **out, hn_error *err) {
+hn_status forward_gpu_create(const gpu_weights *weights, const forward_params *params, forward **out, hn_error *err) {
   *out = NULL;
   forward_gpu *f = calloc(1, sizeof *f);
   if (!f)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
   f->base = (forward){eval, destroy};
   f->weights = weights;
-  f->n_ctx = n_ctx;
-  f->n_batch = n_batch;
+  f->params = *params;
   f->wait_ns = gpu_wait_limit_ns(weights->device);
   hn_status status = allocate(f, err);
   if (status) {

@@ -21,7 +21,7 @@ hn_status gpu_weights_create(gpu_device *device, const model_header *model, cons
 void gpu_weights_destroy(gpu_weights **weights);
 
 /* The weights must outlive it. Errors: OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
-hn_status forward_gpu_create(const gpu_weights *weights, uint32_t n_ctx, uint32_t n_batch, forward **out, hn_error *err);
+hn_status forward_gpu_create(const gpu_weights *weights, const forward_params *params, forward **out, hn_error *err);
 
 /* For tests and measurements: what the steps are recorded on (set its observer between steps alone), and the KV cache. Halves of its words
  * that are f16 of 0 .. 1 are valid contents everywhere in it. */

@@ -113,7 +113,7 @@ typedef struct gpu_range { /* count runs of `bytes` bytes each, the first at `at
   uint32_t count;
 } gpu_range;
 
-enum { GPU_MAX_READS = 10, GPU_MAX_WRITES = 5 };
+enum { GPU_MAX_READS = 10, GPU_MAX_WRITES = 10 };
 
 typedef struct gpu_access { /* what a command reads and writes, at most */
   gpu_range reads[GPU_MAX_READS], writes[GPU_MAX_WRITES];

@@ -285,7 +285,7 @@ HN_API hn_status hn_chat_render(const hn_model *model, const hn_chat_message *me
 
 typedef struct hn_session hn_session;
 
-typedef enum hn_kv_type { HN_KV_Q8_0 = 0 } hn_kv_type;
+typedef enum hn_kv_type { HN_KV_Q8_0, HN_KV_Q4_0 } hn_kv_type;
 
 typedef struct hn_session_params {
   uint32_t n_ctx;     /* tokens the session can hold, at most the model's training context; 0: that, at most 4096 */

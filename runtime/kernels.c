@@ -5,7 +5,7 @@
 
 static const char *const names[N_KERNELS] = {
     [KERNEL_NORM_QUANT] = "norm_quant", [KERNEL_QUANTIZE] = "quantize",   [KERNEL_SWIGLU_QUANT] = "swiglu_quant",
-    [KERNEL_ROPE_STORE] = "rope_store", [KERNEL_ATTENTION] = "attention", [KERNEL_ARGMAX] = "argmax",
+    [KERNEL_ARGMAX] = "argmax",         [KERNEL_ROPE_STORE] = "rope_store", [KERNEL_ATTENTION] = "attention",
     [KERNEL_EMBED] = "embed",           [KERNEL_MATVEC] = "matvec",       [KERNEL_MATMAT] = "matmat",
 };
 
@@ -25,7 +25,7 @@ bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type) {
   for (int i = 0; i < N_KERNELS; i++)
     if (strcmp(module->kernel, names[i]) == 0) {
       *id = (kernel_id)i;
-      return type_of(module->type, type) == (i >= KERNEL_EMBED);
+      return type_of(module->type, type) == (i >= KERNEL_FIRST_TYPED);
     }
   return false;
 }
@@ -139,44 +139,81 @@ void kernel_swiglu_quant(gpu_cmd *cmd, const kernels *k, const struct push_swigl
   DISPATCH(KERNEL_SWIGLU_QUANT, 0, push, groups(push->n_blocks, 64), 1);
 }
 
-/* n positions from `first` on, of every head. */
-typedef struct cache_runs {
-  uint64_t values_at, values, values_stride, scales_at, scales, scales_stride; /* bytes */
-} cache_runs;
+/* ---- the KV cache: see shaders/shared.h ---- */
 
-static cache_runs cache_positions(uint32_t head_dim, uint32_t n_ctx, uint32_t first, uint32_t n) {
-  uint64_t value_bytes = HEAD_WORDS(head_dim) * 4ull, scale_bytes = SCALE_WORDS(head_dim) * 4ull;
-  return (cache_runs){first * value_bytes, n * value_bytes, n_ctx * value_bytes, first * scale_bytes, n * scale_bytes, n_ctx * scale_bytes};
+typedef struct cache_shape {
+  VkDeviceAddress host, device;
+  uint64_t head_bytes, row_bytes, scale_bytes; /* of a block, a key or value, a position's scales */
+  uint32_t n_kv_heads, n_host_blocks;
+} cache_shape;
+
+static cache_shape shape_of(uint32_t kv_type, VkDeviceAddress host, VkDeviceAddress device, uint32_t n_host_blocks, uint32_t n_kv_heads,
+                            uint32_t head_dim) {
+  uint32_t q4 = kv_type == QUANT_Q4_0;
+  return (cache_shape){host, device, 4ull * KV_HEAD_WORDS(q4, head_dim), 4ull * KV_ROW_WORDS(q4, head_dim), 4ull * KV_SCALE_WORDS(q4, head_dim),
+                       n_kv_heads, n_host_blocks};
 }
 
-void kernel_rope_store(gpu_cmd *cmd, const kernels *k, const struct push_rope_store *push, uint32_t n_tokens) {
+typedef void (*touch)(gpu_access *a, VkDeviceAddress at, uint64_t bytes, uint32_t count, uint64_t stride);
+
+static VkDeviceAddress block_at(const cache_shape *c, uint32_t block) {
+  uint64_t bytes = c->n_kv_heads * c->head_bytes;
+  return block < c->n_host_blocks ? c->host + block * bytes : c->device + (block - c->n_host_blocks) * bytes;
+}
+
+/* Positions first .. end - 1 of one block. */
+static void touch_rows(gpu_access *a, touch fn, const cache_shape *c, uint32_t block, uint32_t first, uint32_t end) {
+  VkDeviceAddress at = block_at(c, block);
+  uint64_t n = end - first, values = KV_BLOCK * c->row_bytes;
+  fn(a, at + first * c->row_bytes, n * c->row_bytes, c->n_kv_heads, c->head_bytes);
+  fn(a, at + values + first * c->row_bytes, n * c->row_bytes, c->n_kv_heads, c->head_bytes);
+  fn(a, at + 2 * values + first * c->scale_bytes, n * c->scale_bytes, c->n_kv_heads, c->head_bytes);
+}
+
+static void touch_blocks(gpu_access *a, touch fn, const cache_shape *c, uint32_t first, uint32_t end) {
+  if (first < end)
+    fn(a, block_at(c, first), (end - first) * c->n_kv_heads * c->head_bytes, 1, 0);
+}
+
+/* Positions first .. end - 1: rows of a first and a last block that are not whole, and the blocks between, which may lie in two places. */
+static void touch_cache(gpu_access *a, touch fn, const cache_shape *c, uint32_t first, uint32_t end) {
+  uint32_t begin = first / KV_BLOCK, whole = end / KV_BLOCK;
+  if (first % KV_BLOCK) {
+    uint32_t block_end = (begin + 1) * KV_BLOCK;
+    touch_rows(a, fn, c, begin, first % KV_BLOCK, (end < block_end ? end : block_end) - begin * KV_BLOCK);
+    begin++;
+  }
+  uint32_t border = c->n_host_blocks < begin ? begin : c->n_host_blocks < whole ? c->n_host_blocks : whole;
+  touch_blocks(a, fn, c, begin, border);
+  touch_blocks(a, fn, c, border, whole);
+  if (end % KV_BLOCK && whole >= begin)
+    touch_rows(a, fn, c, whole, 0, end % KV_BLOCK);
+}
+
+void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_rope_store *push, uint32_t n_tokens) {
   uint64_t n_heads = (uint64_t)n_tokens * push->n_heads, n_all = n_heads + 2ull * n_tokens * push->n_kv_heads;
-  cache_runs c = cache_positions(push->head_dim, push->n_ctx, push->first, n_tokens);
+  cache_shape c = shape_of(kv_type, push->kv_host, push->kv_device, push->n_host_blocks, push->n_kv_heads, push->head_dim);
   gpu_access a = {0};
   reads(&a, push->qkv, 4 * n_all * push->head_dim);
   reads(&a, push->rotation, 4ull * n_tokens * push->head_dim);
   writes(&a, push->q, 4 * n_heads * HEAD_WORDS(push->head_dim));
   writes(&a, push->q_d, 4 * n_heads * HEAD_SCALES(push->head_dim));
-  writes_runs(&a, push->k_q + c.values_at, c.values, push->n_kv_heads, c.values_stride);
-  writes_runs(&a, push->v_q + c.values_at, c.values, push->n_kv_heads, c.values_stride);
-  writes_runs(&a, push->scales + c.scales_at, c.scales, push->n_kv_heads, c.scales_stride);
+  touch_cache(&a, writes_runs, &c, push->first, push->first + n_tokens);
   computes(&a, n_all * push->head_dim, 5);
-  DISPATCH(KERNEL_ROPE_STORE, 0, push, push->n_heads + push->n_kv_heads, n_tokens);
+  DISPATCH(KERNEL_ROPE_STORE, kv_type, push, push->n_heads + push->n_kv_heads, n_tokens);
 }
 
-void kernel_attention(gpu_cmd *cmd, const kernels *k, const struct push_attention *push, uint32_t n_tokens) {
+void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, uint32_t n_tokens) {
   uint64_t n_heads = (uint64_t)n_tokens * push->n_heads;
-  cache_runs c = cache_positions(push->head_dim, push->n_ctx, 0, push->first + n_tokens);
+  cache_shape c = shape_of(kv_type, push->kv_host, push->kv_device, push->n_host_blocks, push->n_kv_heads, push->head_dim);
   gpu_access a = {0};
   reads(&a, push->q, 4 * n_heads * HEAD_WORDS(push->head_dim));
   reads(&a, push->q_d, 4 * n_heads * HEAD_SCALES(push->head_dim));
-  reads_runs(&a, push->k_q, c.values, push->n_kv_heads, c.values_stride);
-  reads_runs(&a, push->v_q, c.values, push->n_kv_heads, c.values_stride);
-  reads_runs(&a, push->scales, c.scales, push->n_kv_heads, c.scales_stride);
+  touch_cache(&a, reads_runs, &c, 0, push->first + n_tokens);
   writes(&a, push->o, 4 * n_heads * push->head_dim);
   uint64_t n_seen = (uint64_t)push->first * n_tokens + (uint64_t)n_tokens * (n_tokens + 1) / 2; /* by all tokens together */
   a.ops = 4 * n_seen * push->n_heads * push->head_dim;
-  DISPATCH(KERNEL_ATTENTION, 0, push, push->n_heads, n_tokens);
+  DISPATCH(KERNEL_ATTENTION, kv_type, push, push->n_heads, n_tokens);
 }
 
 void kernel_argmax(gpu_cmd *cmd, const kernels *k, const struct push_argmax *push) {

@@ -11,13 +11,17 @@
 #include "gpu.h"
 #include "planes.h"
 
-typedef enum kernel_id { /* those from KERNEL_EMBED on are built once per type of weights */
-  KERNEL_NORM_QUANT, KERNEL_QUANTIZE, KERNEL_SWIGLU_QUANT, KERNEL_ROPE_STORE, KERNEL_ATTENTION, KERNEL_ARGMAX,
-  KERNEL_EMBED, KERNEL_MATVEC, KERNEL_MATMAT,
-  N_KERNELS
+typedef enum kernel_id {
+  KERNEL_NORM_QUANT, KERNEL_QUANTIZE, KERNEL_SWIGLU_QUANT, KERNEL_ARGMAX,
+  KERNEL_ROPE_STORE, KERNEL_ATTENTION, /* built once per type of the KV cache */
+  KERNEL_EMBED, KERNEL_MATVEC, KERNEL_MATMAT, /* once per type of weights */
+  N_KERNELS,
+  KERNEL_FIRST_TYPED = KERNEL_ROPE_STORE, KERNEL_FIRST_OF_WEIGHTS = KERNEL_EMBED
 } kernel_id;
 
-enum { N_KERNEL_TYPES = QUANT_Q6_K + 1 }; /* of weights; 0 stands for a kernel without */
+enum { N_KERNEL_TYPES = QUANT_Q6_K + 1 }; /* a quant_type; 0 stands for a kernel without */
+
+#define KV_TYPES {QUANT_Q8_0, QUANT_Q4_0} /* of the KV cache: layouts in shaders/shared.h */
 
 typedef struct kernels {
   gpu_device *device;
@@ -27,7 +31,7 @@ typedef struct kernels {
 /* "matvec" */
 const char *kernel_name(kernel_id id);
 
-/* Which kernel a module is, and for which type of weights (0: it has none). False where it is none of this build's. */
+/* Which kernel a module is, and for which type (0: it has none). False where it is none of this build's. */
 bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type);
 
 /* Makes the module's pipeline the one of (id, type); the one before is destroyed. Errors: see gpu_pipeline_init. */
@@ -61,8 +65,8 @@ void kernel_embed(gpu_cmd *cmd, const kernels *k, const gpu_matrix *table, VkDev
 void kernel_norm_quant(gpu_cmd *cmd, const kernels *k, const struct push_norm *push, uint32_t n_tokens);
 void kernel_quantize(gpu_cmd *cmd, const kernels *k, const struct push_quantize *push);
 void kernel_swiglu_quant(gpu_cmd *cmd, const kernels *k, const struct push_swiglu *push);
-void kernel_rope_store(gpu_cmd *cmd, const kernels *k, const struct push_rope_store *push, uint32_t n_tokens);
-void kernel_attention(gpu_cmd *cmd, const kernels *k, const struct push_attention *push, uint32_t n_tokens);
+void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_rope_store *push, uint32_t n_tokens);
+void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, uint32_t n_tokens);
 void kernel_argmax(gpu_cmd *cmd, const kernels *k, const struct push_argmax *push);
 void kernel_matvec(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p);
 void kernel_matmat(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p);

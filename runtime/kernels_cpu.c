@@ -223,39 +223,102 @@ static void store_query(const cpu_heads *h, const float *x, const float *rotatio
   }
 }
 
-static void store_key_value(const cpu_heads *h, const float *k, const float *v, const float *rotation, size_t index,
-                            cpu_cache cache) {
+/* Where the cache has a head of a position. */
+typedef struct cache_row {
+  uint8_t *k, *v;
+  uint16_t *scales;
+} cache_row;
+
+static cache_row row_of(const cpu_heads *h, const cpu_cache *cache, uint32_t head, uint32_t position) {
+  uint32_t block = position / KV_BLOCK, at = position % KV_BLOCK, q4 = cache->type == QUANT_Q4_0;
+  size_t row = KV_ROW_WORDS(q4, h->head_dim), values = KV_BLOCK * row;
+  bool host = block < cache->n_host_blocks;
+  uint32_t *words = host ? cache->host : cache->device;
+  words += ((size_t)(host ? block : block - cache->n_host_blocks) * h->n_kv_heads + head) * KV_HEAD_WORDS(q4, h->head_dim);
+  return (cache_row){(uint8_t *)(words + at * row), (uint8_t *)(words + values + at * row),
+                     (uint16_t *)(words + 2 * values + at * KV_SCALE_WORDS(q4, h->head_dim))};
+}
+
+/* The scale of block b of a position's key, of its value. */
+static size_t key_scale(const cpu_cache *cache, uint32_t b) {
+  return cache->type == QUANT_Q4_0 ? 2 * b : b;
+}
+
+static size_t value_scale(const cpu_heads *h, const cpu_cache *cache, uint32_t b) {
+  return cache->type == QUANT_Q4_0 ? 2 * b + 1 : HEAD_SCALES(h->head_dim);
+}
+
+/* HEAD_BLOCK values as Q4_0: codes of 4 bits plus 8. The value of the largest magnitude (the lowest among equals) becomes -8. Returns the scale. */
+static float round_to_int4(const float *x, uint8_t *out) {
+  float high = x[0], low = -x[0];
+  uint8_t code[HEAD_BLOCK];
+  for (int i = 1; i < HEAD_BLOCK; i++) {
+    high = x[i] > high ? x[i] : high;
+    low = -x[i] > low ? -x[i] : low;
+  }
+  bool flip = high > low;
+  float amax = flip ? high : low;
+  bool zero = !(amax >= X_TINY);
+  float scale = 8.0f * x_rcp(zero ? 1.0f : amax);
+  for (int i = 0; i < HEAD_BLOCK; i++) {
+    int n = zero ? 0 : x_round(x[i] * scale);
+    n = flip ? -n : n;
+    code[i] = (uint8_t)((n < 7 ? n : 7) + 8);
+  }
+  for (int i = 0; i < HEAD_BLOCK / 2; i++)
+    out[i] = (uint8_t)(code[i] | code[i + HEAD_BLOCK / 2] << 4);
+  return zero ? 0 : flip ? amax * -0.125f : amax * 0.125f;
+}
+
+static void store_key_value(const cpu_heads *h, const float *k, const float *v, const float *rotation, cache_row row,
+                            const cpu_cache *cache) {
   float key[256 + 32] = {0}, value[256 + 32] = {0};
-  uint32_t blocks = HEAD_SCALES(h->head_dim), padded = blocks * HEAD_BLOCK;
-  uint16_t *scales = cache.scales + index * SCALE_WORDS(h->head_dim) * 2;
+  uint32_t blocks = HEAD_SCALES(h->head_dim), padded = blocks * HEAD_BLOCK, q4 = cache->type == QUANT_Q4_0;
   rotate(k, rotation, h->head_dim, key);
   memcpy(value, v, h->head_dim * sizeof *v);
-  memset(scales, 0, SCALE_WORDS(h->head_dim) * 4);
+  memset(row.scales, 0, KV_SCALE_WORDS(q4, h->head_dim) * 4);
   for (uint32_t b = 0; b < blocks; b++) {
     const float *block = key + b * HEAD_BLOCK;
-    float d = round_to_int8(block, HEAD_BLOCK, max_abs(block, HEAD_BLOCK), cache.k_q + index * padded + b * HEAD_BLOCK);
-    scales[b] = (uint16_t)x_f32_to_f16(d);
+    float d = q4 ? round_to_int4(block, row.k + b * HEAD_BLOCK / 2)
+                 : round_to_int8(block, HEAD_BLOCK, max_abs(block, HEAD_BLOCK), (int8_t *)row.k + b * HEAD_BLOCK);
+    row.scales[key_scale(cache, b)] = (uint16_t)x_f32_to_f16(d);
   }
-  scales[blocks] = (uint16_t)x_f32_to_f16(round_to_int8(value, padded, max_abs(value, padded), cache.v_q + index * padded));
+  for (uint32_t b = 0; b < KV_VALUE_SCALES(q4, h->head_dim); b++) {
+    float d = q4 ? round_to_int4(value + b * HEAD_BLOCK, row.v + b * HEAD_BLOCK / 2)
+                 : round_to_int8(value, padded, max_abs(value, padded), (int8_t *)row.v);
+    row.scales[value_scale(h, cache, b)] = (uint16_t)x_f32_to_f16(d);
+  }
 }
 
 void cpu_rope_store(const cpu_heads *h, const float *qkv, const float *rotation, uint32_t position, uint32_t token, cpu_query q,
-                    cpu_cache cache) {
+                    const cpu_cache *cache) {
   for (uint32_t i = 0; i < h->n_heads; i++)
     store_query(h, qkv + (size_t)i * h->head_dim, rotation, (size_t)token * h->n_heads + i, q);
   const float *k = qkv + (size_t)h->n_heads * h->head_dim, *v = k + (size_t)h->n_kv_heads * h->head_dim;
   for (uint32_t i = 0; i < h->n_kv_heads; i++)
-    store_key_value(h, k + (size_t)i * h->head_dim, v + (size_t)i * h->head_dim, rotation, (size_t)i * h->n_ctx + position, cache);
+    store_key_value(h, k + (size_t)i * h->head_dim, v + (size_t)i * h->head_dim, rotation, row_of(h, cache, i, position), cache);
+}
+
+/* A row of `padded` values as int8; buffer (256 + 32) is used where it is not stored as such. */
+static const int8_t *load_row(const cpu_cache *cache, const uint8_t *row, uint32_t padded, int8_t *buffer) {
+  if (cache->type == QUANT_Q8_0)
+    return (const int8_t *)row;
+  for (uint32_t b = 0; b < padded; b += HEAD_BLOCK)
+    for (uint32_t i = 0; i < HEAD_BLOCK / 2; i++) {
+      buffer[b + i] = (int8_t)((row[(b >> 1) + i] & 15) - 8);
+      buffer[b + i + HEAD_BLOCK / 2] = (int8_t)((row[(b >> 1) + i] >> 4) - 8);
+    }
+  return buffer;
 }
 
 /* q . k / sqrt(head_dim) */
-static float score(const cpu_heads *h, const int8_t *q, const float *q_d, cpu_cache cache, size_t index, float scale) {
+static float score(const cpu_heads *h, const int8_t *q, const float *q_d, const cpu_cache *cache, cache_row row, float scale) {
   uint32_t blocks = HEAD_SCALES(h->head_dim);
-  const int8_t *k = cache.k_q + index * blocks * HEAD_BLOCK;
-  const uint16_t *scales = cache.scales + index * SCALE_WORDS(h->head_dim) * 2;
+  int8_t buffer[256 + 32];
+  const int8_t *k = load_row(cache, row.k, blocks * HEAD_BLOCK, buffer);
   float total = 0;
   for (uint32_t b = 0; b < blocks; b++, q += HEAD_BLOCK, k += HEAD_BLOCK) {
-    float d = x_f16_to_f32(scales[b]) * q_d[b];
+    float d = x_f16_to_f32(row.scales[key_scale(cache, b)]) * q_d[b];
     total = total + (float)(dot16(q, k) + dot16(q + 16, k + 16)) * d;
   }
   return total * scale;
@@ -268,37 +331,52 @@ static float tree_sum(float x[KV_BLOCK]) {
   return x[0];
 }
 
+/* Softmax weights of n positions as integers, for values of scale number s. Returns their unit, 0 where all are zero. */
+static float weigh(const cpu_heads *h, const cpu_cache *cache, const cache_row *rows, const float *e, uint32_t n, uint32_t s, int *weights) {
+  float weighted[KV_BLOCK], a = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    weighted[i] = e[i] * x_f16_to_f32(rows[i].scales[value_scale(h, cache, s)]);
+    a = x_abs(weighted[i]) > a ? x_abs(weighted[i]) : a;
+  }
+  bool zero = !(a >= X_TINY);
+  float to_integer = P_MAX * x_rcp(zero ? 1.0f : a);
+  for (uint32_t i = 0; i < n; i++)
+    weights[i] = zero ? 0 : x_round(weighted[i] * to_integer);
+  return zero ? 0 : a * P_STEP;
+}
+
 typedef struct part { /* a softmax over some positions: see attention.comp */
   float m, l, o[256];
 } part;
 
-static void block_part(const cpu_heads *h, const int8_t *q, const float *q_d, cpu_cache cache, size_t base, uint32_t n, float scale,
-                       part *out) {
-  uint32_t padded = HEAD_WORDS(h->head_dim) * 4;
-  float e[KV_BLOCK] = {0}, weighted[KV_BLOCK], a = 0;
-  int sums[256] = {0};
+/* Positions first .. first + n - 1. */
+static void block_part(const cpu_heads *h, const int8_t *q, const float *q_d, const cpu_cache *cache, uint32_t head, uint32_t first,
+                       uint32_t n, float scale, part *out) {
+  uint32_t q4 = cache->type == QUANT_Q4_0, n_scales = KV_VALUE_SCALES(q4, h->head_dim), padded = HEAD_WORDS(h->head_dim) * 4;
+  float e[KV_BLOCK] = {0}, units[256 / HEAD_BLOCK];
+  cache_row rows[KV_BLOCK];
+  int weights[256 / HEAD_BLOCK][KV_BLOCK], sums[256 + 32] = {0};
   out->m = x_from_bits(0xFF7FFFFFu); /* the lowest finite number */
   for (uint32_t i = 0; i < n; i++) {
-    e[i] = score(h, q, q_d, cache, base + i, scale);
+    rows[i] = row_of(h, cache, head, first + i);
+    e[i] = score(h, q, q_d, cache, rows[i], scale);
     out->m = e[i] > out->m ? e[i] : out->m;
   }
-  for (uint32_t i = 0; i < n; i++) {
+  for (uint32_t i = 0; i < n; i++)
     e[i] = x_exp(e[i] - out->m);
-    weighted[i] = e[i] * x_f16_to_f32(cache.scales[(base + i) * SCALE_WORDS(h->head_dim) * 2 + padded / 32]);
-    a = weighted[i] > a ? weighted[i] : a;
-  }
+  for (uint32_t s = 0; s < n_scales; s++)
+    units[s] = weigh(h, cache, rows, e, n, s, weights[s]);
   out->l = tree_sum(e);
-  bool zero = !(a >= X_TINY);
-  float to_integer = P_MAX * x_rcp(zero ? 1.0f : a);
-  for (uint32_t i = 0; i < n && !zero; i++) {
-    int weight = x_round(weighted[i] * to_integer);
-    const int8_t *v = cache.v_q + (base + i) * padded;
-    for (uint32_t j = 0; j < h->head_dim; j++)
-      sums[j] += weight * v[j];
+  uint32_t width = padded / n_scales;
+  for (uint32_t i = 0; i < n; i++) {
+    int8_t buffer[256 + 32];
+    const int8_t *v = load_row(cache, rows[i].v, padded, buffer);
+    for (uint32_t s = 0; s < n_scales; s++)
+      for (uint32_t j = s * width; j < (s + 1) * width; j++)
+        sums[j] += weights[s][i] * v[j];
   }
-  float unit = zero ? 0 : a * P_STEP;
   for (uint32_t j = 0; j < h->head_dim; j++)
-    out->o[j] = (float)sums[j] * unit;
+    out->o[j] = (float)sums[j] * units[j / width];
 }
 
 static void merge(part *a, const part *b, uint32_t head_dim) {
@@ -310,16 +388,17 @@ static void merge(part *a, const part *b, uint32_t head_dim) {
     a->o[j] = a->o[j] * scale_a + b->o[j] * scale_b;
 }
 
-void cpu_attention(const cpu_heads *h, cpu_query query, uint32_t token, uint32_t head, cpu_cache cache, uint32_t n_visible, float *o) {
+void cpu_attention(const cpu_heads *h, cpu_query query, uint32_t token, uint32_t head, const cpu_cache *cache, uint32_t n_visible,
+                   float *o) {
   size_t at = (size_t)token * h->n_heads + head;
   const int8_t *q = query.q + at * HEAD_WORDS(h->head_dim) * 4;
   const float *q_d = query.d + at * HEAD_SCALES(h->head_dim);
-  size_t base = (size_t)(head / (h->n_heads / h->n_kv_heads)) * h->n_ctx;
+  uint32_t kv_head = head / (h->n_heads / h->n_kv_heads);
   float scale = x_rsqrt((float)h->head_dim);
   part total, next;
-  block_part(h, q, q_d, cache, base, min_u32(n_visible, KV_BLOCK), scale, &total);
+  block_part(h, q, q_d, cache, kv_head, 0, min_u32(n_visible, KV_BLOCK), scale, &total);
   for (uint32_t i = KV_BLOCK; i < n_visible; i += KV_BLOCK) {
-    block_part(h, q, q_d, cache, base + i, min_u32(n_visible - i, KV_BLOCK), scale, &next);
+    block_part(h, q, q_d, cache, kv_head, i, min_u32(n_visible - i, KV_BLOCK), scale, &next);
     merge(&total, &next, h->head_dim);
   }
   float inverse = x_rcp(total.l);

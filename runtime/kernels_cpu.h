@@ -22,12 +22,13 @@ typedef struct cpu_q8 { /* rows of n values, one behind the other */
 } cpu_q8;
 
 typedef struct cpu_heads { /* shapes of attention */
-  uint32_t n_heads, n_kv_heads, head_dim, n_ctx;
+  uint32_t n_heads, n_kv_heads, head_dim;
 } cpu_heads;
 
-typedef struct cpu_cache { /* of one layer */
-  int8_t *k_q, *v_q; /* (n_kv_heads, n_ctx, 4 * HEAD_WORDS) */
-  uint16_t *scales;  /* (n_kv_heads, n_ctx, 2 * SCALE_WORDS) f16 */
+typedef struct cpu_cache { /* of one layer: see shaders/shared.h */
+  uint32_t type;          /* QUANT_Q8_0 or QUANT_Q4_0 */
+  uint32_t n_host_blocks; /* that lie in `host`, the others in `device`; a GPU's two places, here one is enough */
+  uint32_t *host, *device;
 } cpu_cache;
 
 typedef struct cpu_query {
@@ -61,10 +62,11 @@ void cpu_matmul(const cpu_product *p, uint32_t first_row, uint32_t end_row);
 
 /* Stores one token at cache position `position`. qkv (n_heads + 2 * n_kv_heads, head_dim), rotation (head_dim / 2) pairs. */
 void cpu_rope_store(const cpu_heads *h, const float *qkv, const float *rotation, uint32_t position, uint32_t token, cpu_query q,
-                    cpu_cache cache);
+                    const cpu_cache *cache);
 
 /* o (head_dim) for one head of one token that sees positions 0 .. n_visible - 1. */
-void cpu_attention(const cpu_heads *h, cpu_query q, uint32_t token, uint32_t head, cpu_cache cache, uint32_t n_visible, float *o);
+void cpu_attention(const cpu_heads *h, cpu_query q, uint32_t token, uint32_t head, const cpu_cache *cache, uint32_t n_visible,
+                   float *o);
 
 /* The index of the largest of n values, the lowest among equals; 0 where none is above -inf. */
 int32_t cpu_argmax(const float *x, uint32_t n);

@@ -52,12 +52,7 @@ static uint64_t logits_bytes(const model_config *c) {
 
 /* A block of KV_BLOCK positions of one layer, keys and values. */
 static uint64_t kv_block_bytes(const model_config *c, plan_kv kv) {
-  uint64_t scales = HEAD_SCALES(c->head_dim), padded = scales * HEAD_BLOCK, head;
-  if (kv == PLAN_KV_Q8_0)
-    head = 2 * padded + 4 * SCALE_WORDS(c->head_dim); /* one scale for a value's head */
-  else
-    head = 2 * (padded / 2 + 2 * scales);
-  return align(KV_BLOCK * head * c->n_kv_heads);
+  return align(4ull * c->n_kv_heads * KV_HEAD_WORDS(kv == PLAN_KV_Q4_0, c->head_dim));
 }
 
 /* ---- what goes where ---- */

@@ -70,10 +70,29 @@ void selftest_fill(selftest_input *in) {
   fill_floats(&r, in->rotation, sizeof in->rotation / 4, 1);
   fill_codes(&r, in->query, sizeof in->query);
   fill_floats(&r, in->query_d, sizeof in->query_d / 4, 0.0625f);
-  fill_codes(&r, in->k, sizeof in->k);
-  fill_codes(&r, in->v, sizeof in->v);
-  for (size_t i = 0; i < sizeof in->scales / 2; i++) /* up to 1/64, every 16th a subnormal */
-    in->scales[i] = (uint16_t)(i % 16 ? next(&r) % 0x2400 : next(&r) % 0x400);
+}
+
+/* One head of one block: rows of codes, then scales of up to 1/64, every 16th a subnormal. */
+static void fill_head(random *r, uint32_t q4, uint32_t *words) {
+  size_t values = 2u * KV_BLOCK * KV_ROW_WORDS(q4, SELFTEST_HEAD_DIM);
+  uint16_t *scales = (uint16_t *)(words + values);
+  if (q4)
+    fill_bytes(r, words, 4 * values);
+  else
+    fill_codes(r, (int8_t *)words, 4 * values);
+  for (size_t i = 0; i < 2u * KV_BLOCK * KV_SCALE_WORDS(q4, SELFTEST_HEAD_DIM); i++) {
+    uint32_t sign = q4 ? next(r) & 0x8000 : 0;
+    scales[i] = (uint16_t)(sign | (i % 16 ? next(r) % 0x2400 : next(r) % 0x400));
+  }
+}
+
+void selftest_fill_cache(uint32_t kv_type, selftest_input *in) {
+  uint32_t q4 = kv_type == QUANT_Q4_0, head = (uint32_t)(KV_HEAD_WORDS(q4, SELFTEST_HEAD_DIM));
+  random r = {200 + kv_type};
+  for (uint32_t i = 0; i < SELFTEST_HOST_BLOCKS * SELFTEST_KV_HEADS; i++)
+    fill_head(&r, q4, in->kv_host + i * head);
+  for (uint32_t i = 0; i < (SELFTEST_KV_BLOCKS - SELFTEST_HOST_BLOCKS) * SELFTEST_KV_HEADS; i++)
+    fill_head(&r, q4, in->kv_device + i * head);
 }
 
 size_t selftest_matrix_bytes(uint32_t type) {
@@ -103,22 +122,24 @@ uint64_t selftest_digest(const selftest_output *out) { /* FNV-1a */
 uint64_t selftest_expected(kernel_id id, uint32_t type) {
   /* Written by tests/test_selftest --print. Both forms of a product give the same. */
   static const uint64_t digests[N_KERNELS][N_KERNEL_TYPES] = {
-      [KERNEL_NORM_QUANT] = {0x21befe804fa3fada},
-      [KERNEL_QUANTIZE] = {0xe07abe13c1af8dbc},
-      [KERNEL_SWIGLU_QUANT] = {0xec9ec165d7f0b366},
-      [KERNEL_ROPE_STORE] = {0xc3840f556542dd53},
-      [KERNEL_ATTENTION] = {0xbc00f04da3f98bfc},
-      [KERNEL_ARGMAX] = {0xcf6da2065fdcf8d4},
+      [KERNEL_NORM_QUANT] = {0xe1d05a89a257fada},
+      [KERNEL_QUANTIZE] = {0x93dc7f385b278dbc},
+      [KERNEL_SWIGLU_QUANT] = {0xdf0dc76301bcb366},
+      [KERNEL_ARGMAX] = {0x0c9b53279b84f8d4},
+      [KERNEL_ROPE_STORE] =
+          {[QUANT_Q8_0] = 0x22c37a01cf48f7d3, [QUANT_Q4_0] = 0xdae370121077cbf1},
+      [KERNEL_ATTENTION] =
+          {[QUANT_Q8_0] = 0xe9c7a767a35570f6, [QUANT_Q4_0] = 0xcd1eeb3af7b4e9e1},
       [KERNEL_EMBED] =
-          {[QUANT_Q4_0] = 0x5e56d12b37c29e6a, [QUANT_Q4_1] = 0x0db034be97325cb7,
-           [QUANT_Q5_0] = 0x41d2d02b0a04f4ad, [QUANT_Q5_1] = 0x7013e40f1fca2b83,
-           [QUANT_Q8_0] = 0x4854a97016755484, [QUANT_Q4_K] = 0xb1c899420e996714,
-           [QUANT_Q5_K] = 0x4a053bf125e4b064, [QUANT_Q6_K] = 0x729ddb226e2a08df},
+          {[QUANT_Q4_0] = 0x5fdb6c2519969e6a, [QUANT_Q4_1] = 0x6d87fbd614205cb7,
+           [QUANT_Q5_0] = 0x6898e82f41def4ad, [QUANT_Q5_1] = 0xc7181b81c0502b83,
+           [QUANT_Q8_0] = 0xeabdd76c617d5484, [QUANT_Q4_K] = 0xb31d589946c16714,
+           [QUANT_Q5_K] = 0x1343fd3f18acb064, [QUANT_Q6_K] = 0x0e10c631176808df},
       [KERNEL_MATVEC] =
-          {[QUANT_Q4_0] = 0x4fe6bf8ec280fb3d, [QUANT_Q4_1] = 0x4825a88f84cf9680,
-           [QUANT_Q5_0] = 0x5a03b70f6e5ef4ee, [QUANT_Q5_1] = 0xf7259ca900c8d59a,
-           [QUANT_Q8_0] = 0xb748bb4f2d1ab565, [QUANT_Q4_K] = 0x92c80bb815527053,
-           [QUANT_Q5_K] = 0x362e153210d53af6, [QUANT_Q6_K] = 0xc97f93cf502ff07b},
+          {[QUANT_Q4_0] = 0xf2120377cf7afb3d, [QUANT_Q4_1] = 0x263f47f5f1cf9680,
+           [QUANT_Q5_0] = 0x849ac9849f3af4ee, [QUANT_Q5_1] = 0x8be1667b68fcd59a,
+           [QUANT_Q8_0] = 0x28f92b4a8264b565, [QUANT_Q4_K] = 0xc694f94d27787053,
+           [QUANT_Q5_K] = 0xeab1aefd91c13af6, [QUANT_Q6_K] = 0x416942f136a5f07b},
   };
   return digests[id == KERNEL_MATMAT ? KERNEL_MATVEC : id][type];
 }
@@ -186,7 +207,7 @@ static hn_status put_matrix(selftest *self, uint32_t type, gpu_matrix *out, hn_e
 
 static void launch_plain(selftest *self, const kernels *k, kernel_id id) {
   gpu_q8 act = {OUT(act.q), OUT(act.d), OUT(act.sums)};
-  const uint32_t heads = SELFTEST_HEADS, kv = SELFTEST_KV_HEADS, dim = SELFTEST_HEAD_DIM, blocks = SELFTEST_ACT_ROWS * SELFTEST_BLOCKS;
+  const uint32_t blocks = SELFTEST_ACT_ROWS * SELFTEST_BLOCKS;
   if (id == KERNEL_NORM_QUANT)
     kernel_norm_quant(self->cmd, k,
                       &(struct push_norm){IN(gate), IN(norm), act.q, act.d, act.sums, SELFTEST_COLS, 1.0f / (float)SELFTEST_COLS, 1e-5f},
@@ -195,18 +216,23 @@ static void launch_plain(selftest *self, const kernels *k, kernel_id id) {
     kernel_quantize(self->cmd, k, &(struct push_quantize){IN(gate), act.q, act.d, act.sums, blocks});
   else if (id == KERNEL_SWIGLU_QUANT)
     kernel_swiglu_quant(self->cmd, k, &(struct push_swiglu){IN(gate), IN(up), act.q, act.d, act.sums, blocks});
-  else if (id == KERNEL_ROPE_STORE)
-    kernel_rope_store(self->cmd, k,
-                      &(struct push_rope_store){IN(qkv), IN(rotation), OUT(query.q), OUT(query.d), OUT(cache.k), OUT(cache.v),
-                                                OUT(cache.scales), heads, kv, dim, SELFTEST_ATTEND, 0},
-                      SELFTEST_ATTEND);
-  else if (id == KERNEL_ATTENTION)
-    kernel_attention(self->cmd, k,
-                     &(struct push_attention){IN(query), IN(query_d), IN(k), IN(v), IN(scales), OUT(o), heads, kv, dim, SELFTEST_CTX,
-                                              SELFTEST_FIRST, x_rsqrt((float)dim)},
-                     SELFTEST_ATTEND);
   else
     kernel_argmax(self->cmd, k, &(struct push_argmax){IN(x), OUT(id), SELFTEST_TOKENS * SELFTEST_ROWS});
+}
+
+static void launch_cached(selftest *self, const kernels *k, kernel_id id, uint32_t kv_type) {
+  const uint32_t heads = SELFTEST_HEADS, kv = SELFTEST_KV_HEADS, dim = SELFTEST_HEAD_DIM;
+  selftest_fill_cache(kv_type, self->in.mapped);
+  if (id == KERNEL_ROPE_STORE)
+    kernel_rope_store(self->cmd, k, kv_type,
+                      &(struct push_rope_store){IN(qkv), IN(rotation), OUT(query.q), OUT(query.d), OUT(cache.host), OUT(cache.device), heads,
+                                                kv, dim, 1, SELFTEST_STORE},
+                      SELFTEST_ATTEND);
+  else
+    kernel_attention(self->cmd, k, kv_type,
+                     &(struct push_attention){IN(query), IN(query_d), IN(kv_host), IN(kv_device), OUT(o), heads, kv, dim,
+                                              SELFTEST_HOST_BLOCKS, SELFTEST_FIRST, x_rsqrt((float)dim)},
+                     SELFTEST_ATTEND);
 }
 
 static void launch_typed(selftest *self, const kernels *k, kernel_id id, const gpu_matrix *w) {
@@ -222,13 +248,15 @@ static void launch_typed(selftest *self, const kernels *k, kernel_id id, const g
 hn_status selftest_run(selftest *self, const kernels *k, kernel_id id, uint32_t type, uint64_t *digest, hn_error *err) {
   gpu_matrix w = {0};
   memset(self->out.mapped, 0, sizeof(selftest_output));
-  hn_status status = id < KERNEL_EMBED ? HN_OK : put_matrix(self, type, &w, err);
+  hn_status status = id < KERNEL_FIRST_OF_WEIGHTS ? HN_OK : put_matrix(self, type, &w, err);
   if (!status)
     status = gpu_cmd_begin(self->cmd, err);
   if (status)
     return status;
-  if (id < KERNEL_EMBED)
+  if (id < KERNEL_FIRST_TYPED)
     launch_plain(self, k, id);
+  else if (id < KERNEL_FIRST_OF_WEIGHTS)
+    launch_cached(self, k, id, type);
   else
     launch_typed(self, k, id, &w);
   status = gpu_cmd_submit_wait(self->cmd, gpu_wait_limit_ns(self->device), err);

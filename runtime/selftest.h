@@ -15,8 +15,11 @@ enum { /* shapes: odd where the kernels allow it */
   SELFTEST_BLOCKS = SELFTEST_COLS / ACT_BLOCK,
   SELFTEST_ACT_ROWS = 3, /* of what is normed or quantized */
   SELFTEST_HEADS = 6, SELFTEST_KV_HEADS = 2, SELFTEST_HEAD_DIM = 80, /* padded to 96 */
-  SELFTEST_CTX = 150, SELFTEST_FIRST = 129, SELFTEST_ATTEND = 2, /* tokens at positions 129 and 130 */
-  SELFTEST_OUT_BYTES = 32768,
+  SELFTEST_FIRST = 127, SELFTEST_ATTEND = 2, /* tokens at positions 127 and 128, the last of a block and the first of the next */
+  SELFTEST_STORE = KV_BLOCK - 1, /* the first position that rope_store writes, in a cache of two blocks */
+  SELFTEST_KV_BLOCKS = 3, SELFTEST_HOST_BLOCKS = 2,
+  SELFTEST_KV_BLOCK_WORDS = SELFTEST_KV_HEADS * KV_HEAD_WORDS(0, SELFTEST_HEAD_DIM), /* Q4_0 needs less */
+  SELFTEST_OUT_BYTES = 65536,
 };
 
 typedef struct selftest_input {
@@ -31,9 +34,8 @@ typedef struct selftest_input {
   _Alignas(16) float rotation[SELFTEST_ATTEND * SELFTEST_HEAD_DIM];
   _Alignas(16) int8_t query[SELFTEST_ATTEND * SELFTEST_HEADS * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4];
   _Alignas(16) float query_d[SELFTEST_ATTEND * SELFTEST_HEADS * HEAD_SCALES(SELFTEST_HEAD_DIM)];
-  _Alignas(16) int8_t k[SELFTEST_KV_HEADS * SELFTEST_CTX * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4];
-  _Alignas(16) int8_t v[SELFTEST_KV_HEADS * SELFTEST_CTX * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4];
-  _Alignas(16) uint16_t scales[SELFTEST_KV_HEADS * SELFTEST_CTX * SCALE_WORDS(SELFTEST_HEAD_DIM) * 2];
+  _Alignas(16) uint32_t kv_host[SELFTEST_HOST_BLOCKS * SELFTEST_KV_BLOCK_WORDS];
+  _Alignas(16) uint32_t kv_device[(SELFTEST_KV_BLOCKS - SELFTEST_HOST_BLOCKS) * SELFTEST_KV_BLOCK_WORDS];
   _Alignas(16) uint8_t planes[2 * TILE_ROWS * SELFTEST_COLS * 2]; /* of the weights under test, plane behind plane */
 } selftest_input;
 
@@ -55,14 +57,15 @@ typedef union selftest_output {
   } query; /* rope_store; the cache it writes follows at 8192 */
   struct {
     uint8_t before[8192];
-    int8_t k[SELFTEST_KV_HEADS * SELFTEST_ATTEND * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4]; /* a cache of SELFTEST_ATTEND positions */
-    int8_t v[SELFTEST_KV_HEADS * SELFTEST_ATTEND * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4];
-    uint16_t scales[SELFTEST_KV_HEADS * SELFTEST_ATTEND * SCALE_WORDS(SELFTEST_HEAD_DIM) * 2];
+    uint32_t host[SELFTEST_KV_BLOCK_WORDS], device[SELFTEST_KV_BLOCK_WORDS]; /* a block each: the positions are SELFTEST_STORE and the next */
   } cache;
 } selftest_output;
 
-/* All of it but the planes. Ties, zeros, blocks below X_TINY, the largest codes and subnormal scales are among it. */
+/* All of it but the planes and the cache. Ties, zeros, blocks below X_TINY, the largest codes and subnormal scales are among it. */
 void selftest_fill(selftest_input *in);
+
+/* A cache of a type, kv_host and kv_device. */
+void selftest_fill_cache(uint32_t kv_type, selftest_input *in);
 
 /* The (SELFTEST_ROWS, SELFTEST_COLS) weights of a type as a file has them; blocks: selftest_matrix_bytes(type). */
 size_t selftest_matrix_bytes(uint32_t type);

@@ -1,6 +1,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "../loader/quant.h"
 #include "kernels_cpu.h"
 #include "model_object.h"
 
@@ -26,8 +27,8 @@ static hn_status read_params(const hn_model *model, const hn_session_params *par
                    (unsigned)train);
   if (self->n_batch > MAX_BATCH)
     return hn_fail(err, HN_ERROR_ARGUMENT, "n_batch %u: expected at most %d", (unsigned)self->n_batch, MAX_BATCH);
-  if (params->kv_type != HN_KV_Q8_0)
-    return hn_fail(err, HN_ERROR_ARGUMENT, "kv_type %d: expected HN_KV_Q8_0", (int)params->kv_type);
+  if (params->kv_type != HN_KV_Q8_0 && params->kv_type != HN_KV_Q4_0)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "kv_type %d: expected HN_KV_Q8_0 or HN_KV_Q4_0", (int)params->kv_type);
   if (params->n_threads > 64)
     return hn_fail(err, HN_ERROR_ARGUMENT, "n_threads %u: expected at most 64", (unsigned)params->n_threads);
   if (self->n_batch > self->n_ctx)
@@ -50,10 +51,11 @@ hn_status hn_session_create(hn_model *model, const hn_session_params *params, hn
   hn_status status = read_params(model, params, self, err);
   if (!status && !(self->logits = malloc((size_t)FORWARD_ALL_MAX * model->info.n_vocab * sizeof(float))))
     status = hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for logits");
+  forward_params forward_wish = {self->n_ctx, self->n_batch, params->kv_type == HN_KV_Q4_0 ? QUANT_Q4_0 : QUANT_Q8_0, params->n_threads};
   if (!status && model->gpu)
-    status = forward_gpu_create(model->gpu, self->n_ctx, self->n_batch, &self->forward, err);
+    status = forward_gpu_create(model->gpu, &forward_wish, &self->forward, err);
   else if (!status)
-    status = forward_cpu_create(model->cpu, self->n_ctx, self->n_batch, params->n_threads, &self->forward, err);
+    status = forward_cpu_create(model->cpu, &forward_wish, &self->forward, err);
   if (status)
     hn_session_destroy(&self);
   *out = self;

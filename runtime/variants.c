@@ -81,7 +81,7 @@ hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err) 
         return status;
     }
   gpu_pipeline_finish(k->device, &k->pipelines[id][type]);
-  const char *space = id < KERNEL_EMBED ? "" : " ", *of = id < KERNEL_EMBED ? "" : quant_info(type).name;
+  const char *space = id < KERNEL_FIRST_TYPED ? "" : " ", *of = id < KERNEL_FIRST_TYPED ? "" : quant_info(type).name;
   if (!found)
     return hn_fail(err, HN_ERROR_UNSUPPORTED, "this build has no shader %s%s%s", kernel_name(id), space, of);
   if (why.code)
@@ -93,9 +93,13 @@ hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err) 
 }
 
 hn_status variants_add_plain(variants *v, hn_error *err) {
+  static const uint32_t kv_types[] = KV_TYPES;
   hn_status status = HN_OK;
-  for (int id = 0; id < KERNEL_EMBED && !status; id++)
+  for (int id = 0; id < KERNEL_FIRST_TYPED && !status; id++)
     status = variants_add(v, (kernel_id)id, 0, err);
+  for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++)
+    for (int id = KERNEL_ROPE_STORE; id <= KERNEL_ATTENTION && !status; id++)
+      status = variants_add(v, (kernel_id)id, kv_types[i], err);
   return status;
 }
 

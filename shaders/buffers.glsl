@@ -35,3 +35,8 @@ ivec4 bytes_of(uint word) {
 uint pack_bytes(ivec4 v) {
   return (uint(v.x) & 255u) | (uint(v.y) & 255u) << 8 | (uint(v.z) & 255u) << 16 | (uint(v.w) & 255u) << 24;
 }
+
+// Bytes of 0 .. 2^n-1 minus `offset` (one bit, in every byte), without a borrow between bytes.
+uint subtract_bytes(uint v, uint offset) {
+  return ((v | 0x80808080u) - offset * 0x01010101u) ^ 0x80808080u;
+}

@@ -1,5 +1,5 @@
 #version 460
-// rope_store: rotates q and k of a token by its position, rounds q, k and v to int8 and stores k and v in the cache.
+// rope_store: rotates q and k of a token by its position, rounds q to int8 and k and v to the cache's type, and stores these in the cache.
 // Pairs (2i, 2i + 1) of a head are rotated by the angle i of the token. A workgroup is one head of one token; a lane has 4
 // neighbouring values. Slots are the heads of q and then, for each key head, k and v together (they share the words of
 // scales). Groups: (n_heads + n_kv_heads, n_tokens).
@@ -8,17 +8,27 @@
 layout(local_size_x = 64) in; // head_dim <= 256
 
 layout(push_constant, std430) uniform Push {
-  uvec2 qkv, rotation, q, q_d, k_q, v_q, scales;
-  uint n_heads, n_kv_heads, head_dim, n_ctx, first;
+  uvec2 qkv, rotation, q, q_d, kv_host, kv_device;
+  uint n_heads, n_kv_heads, head_dim, n_host_blocks, first;
 } p;
 
+#include "kv.glsl"
+
 shared float lane_max[64];
+shared float steps[2 * 8 + 1]; // scales before they become f16
+#ifdef TYPE_Q4_0
+shared uint codes[64];
+#endif
+
+float max_of(vec4 v) {
+  float m = v.x;
+  for (uint i = 1u; i < 4u; i++)
+    m = v[i] > m ? v[i] : m;
+  return m;
+}
 
 float max_abs(vec4 v) {
-  float m = 0.0;
-  for (uint i = 0u; i < 4u; i++)
-    m = x_abs(v[i]) > m ? x_abs(v[i]) : m;
-  return m;
+  return max_of(vec4(x_abs(v.x), x_abs(v.y), x_abs(v.z), x_abs(v.w)));
 }
 
 // The largest magnitude of each group of `width` lanes (a power of two), in all its lanes.
@@ -81,32 +91,63 @@ void store_query(uint head) {
     FloatsOut(p.q_d).at[at * HEAD_SCALES(p.head_dim) + lane / (HEAD_BLOCK / 4u)] = step_of(amax);
 }
 
-// All scales of a key/value head, as f16 pairs. lane_max holds the maxima of k's lanes.
-void store_scales(uint index, float v_max) {
-  uint lane = gl_LocalInvocationIndex, words = SCALE_WORDS(p.head_dim), blocks = HEAD_SCALES(p.head_dim);
-  if (lane >= words)
-    return;
-  uint word = 0u;
-  for (uint h = 0u; h < 2u; h++) {
-    uint i = 2u * lane + h;
-    float amax = i < blocks ? lane_max[i * (HEAD_BLOCK / 4u)] : i == blocks ? v_max : 0.0;
-    word |= x_f32_to_f16(step_of(amax)) << (16u * h);
+#ifdef TYPE_Q4_0
+// A row of codes of 4 bits, and its scales. The value of the largest magnitude (the lowest among equals) becomes -8.
+void store_row(KvBlock kv, uint row, vec4 v, uint first_step) {
+  uint lane = gl_LocalInvocationIndex;
+  float high = group_max(max_of(v), HEAD_BLOCK / 4u), low = group_max(max_of(-v), HEAD_BLOCK / 4u);
+  bool flip = high > low;
+  float amax = flip ? high : low;
+  bool zero = !(amax >= X_TINY);
+  float scale = 8.0 * x_rcp(zero ? 1.0 : amax);
+  ivec4 code;
+  for (uint i = 0u; i < 4u; i++) {
+    int n = zero ? 0 : x_round(v[i] * scale);
+    code[i] = min(flip ? -n : n, 7) + 8;
   }
-  WordsOut(p.scales).at[index * words + lane] = word;
+  codes[lane] = pack_bytes(code);
+  if (lane % (HEAD_BLOCK / 4u) == 0u && lane < HEAD_WORDS(p.head_dim))
+    steps[first_step + lane / (HEAD_BLOCK / 4u)] = zero ? 0.0 : flip ? amax * -0.125 : amax * 0.125;
+  barrier();
+  if (lane < HEAD_WORDS(p.head_dim) && (lane & 4u) == 0u)
+    WordsOut(kv.base).at[row + lane / 8u * 4u + lane % 4u] = codes[lane] | codes[lane + 4u] << 4;
+  barrier();
+}
+#else
+// A row of int8 and its scales: one for each `width` lanes.
+void store_row(KvBlock kv, uint row, vec4 v, uint first_step, uint width) {
+  uint lane = gl_LocalInvocationIndex;
+  float amax = group_max(max_abs(v), width);
+  if (lane < HEAD_WORDS(p.head_dim))
+    WordsOut(kv.base).at[row + lane] = rounded(v, amax);
+  if (lane % width == 0u && lane < HEAD_WORDS(p.head_dim))
+    steps[first_step + lane / width] = step_of(amax);
+}
+#endif
+
+// All scales of a position's head. They lie in steps: those of the key, then those of the value.
+void store_scales(KvBlock kv, uint at) {
+  uint lane = gl_LocalInvocationIndex, blocks = HEAD_SCALES(p.head_dim);
+  barrier();
+  if (lane >= KV_SCALE_WORDS(Q4, p.head_dim))
+    return;
+  uint low = Q4 != 0 ? lane : 2u * lane, high = Q4 != 0 ? blocks + lane : 2u * lane + 1u, n = blocks + VALUE_SCALES;
+  uint word = x_f32_to_f16(low < n ? steps[low] : 0.0) | x_f32_to_f16(high < n ? steps[high] : 0.0) << 16;
+  WordsOut(kv.base).at[scale_word(kv, at, lane)] = word;
 }
 
 void store_key_value(uint head) {
-  uint lane = gl_LocalInvocationIndex;
-  uint index = head * p.n_ctx + p.first + gl_WorkGroupID.y;
-  vec4 v = load_head(p.n_heads + p.n_kv_heads + head);
-  float v_max = group_max(max_abs(v), 64u);
-  vec4 k = rotate(load_head(p.n_heads + head));
-  float k_max = group_max(max_abs(k), HEAD_BLOCK / 4u);
-  if (lane < HEAD_WORDS(p.head_dim)) {
-    WordsOut(p.k_q).at[index * HEAD_WORDS(p.head_dim) + lane] = rounded(k, k_max);
-    WordsOut(p.v_q).at[index * HEAD_WORDS(p.head_dim) + lane] = rounded(v, v_max);
-  }
-  store_scales(index, v_max);
+  uint position = p.first + gl_WorkGroupID.y, at = position % KV_BLOCK, blocks = HEAD_SCALES(p.head_dim);
+  KvBlock kv = kv_block(head, position / KV_BLOCK);
+  vec4 k = rotate(load_head(p.n_heads + head)), v = load_head(p.n_heads + p.n_kv_heads + head);
+#ifdef TYPE_Q4_0
+  store_row(kv, kv.k + at * ROW_WORDS, k, 0u);
+  store_row(kv, kv.v + at * ROW_WORDS, v, blocks);
+#else
+  store_row(kv, kv.k + at * ROW_WORDS, k, 0u, HEAD_BLOCK / 4u);
+  store_row(kv, kv.v + at * ROW_WORDS, v, blocks, 64u);
+#endif
+  store_scales(kv, at);
 }
 
 void main() {

@@ -6,10 +6,14 @@
  *   q8 rows of n values     n / 4 words of four int8, first in the low byte; n / 32 floats d, one per ACT_BLOCK;
  *                           n / 32 words of sums: int16 of the first 16 values, and of the second in the high half
  *   q, per head             HEAD_WORDS words of int8 and HEAD_SCALES floats, one per HEAD_BLOCK values
- * KV cache of a layer: index (kv head * n_ctx + position)
- *   k_q, v_q                HEAD_WORDS words of int8
- *   scales                  SCALE_WORDS words of f16 pairs: HEAD_SCALES scales of k, one per HEAD_BLOCK values, then one of v
  * where for head_dim values HEAD_WORDS = 8 * ceil(head_dim / 32): heads are padded with zeros to a multiple of 32.
+ *
+ * KV cache of a layer: blocks of KV_BLOCK positions, the first n_host_blocks in one place (of the host's memory), the others in another.
+ * A block holds one key/value head after the other; of a head, its positions' rows of keys, then those of values, then those of scales:
+ *   Q8_0  keys, values      HEAD_WORDS words of int8
+ *         scales            f16: HEAD_SCALES of the key, one per HEAD_BLOCK values, then one of the whole value
+ *   Q4_0  keys, values      4 words per HEAD_BLOCK values: byte i holds value i plus 8 and, in its high half, value i + 16 plus 8
+ *         scales            f16 pairs, one per HEAD_BLOCK values: of the key and of the value
  */
 #ifndef HN_SHARED_H
 #define HN_SHARED_H
@@ -34,7 +38,12 @@ typedef unsigned int uint;
 
 #define HEAD_SCALES(head_dim) (((head_dim) + HEAD_BLOCK - 1) / HEAD_BLOCK)
 #define HEAD_WORDS(head_dim) (HEAD_SCALES(head_dim) * (HEAD_BLOCK / 4))
-#define SCALE_WORDS(head_dim) (HEAD_SCALES(head_dim) / 2 + 1) /* HEAD_SCALES + 1 halves, rounded up */
+
+/* Words of the KV cache; q4: 1 for Q4_0, 0 for Q8_0. Of a position's key or value, of its scales, of a head's block of positions. */
+#define KV_ROW_WORDS(q4, head_dim) (HEAD_WORDS(head_dim) >> (q4))
+#define KV_SCALE_WORDS(q4, head_dim) ((q4) != 0 ? HEAD_SCALES(head_dim) : HEAD_SCALES(head_dim) / 2 + 1)
+#define KV_HEAD_WORDS(q4, head_dim) (KV_BLOCK * (2 * KV_ROW_WORDS(q4, head_dim) + KV_SCALE_WORDS(q4, head_dim)))
+#define KV_VALUE_SCALES(q4, head_dim) ((q4) != 0 ? HEAD_SCALES(head_dim) : 1) /* of a position's value */
 
 /* x[token] = row ids[token] of the table */
 struct push_embed {
@@ -68,16 +77,16 @@ struct push_rope_store {
   ADDRESS qkv;     /* (n_tokens, n_heads + 2 * n_kv_heads, head_dim) f32 */
   ADDRESS rotation; /* (n_tokens, head_dim / 2) pairs of cos and sin */
   ADDRESS q, q_d;  /* (n_tokens, n_heads) heads */
-  ADDRESS k_q, v_q, scales; /* the layer's cache */
-  uint n_heads, n_kv_heads, head_dim, n_ctx, first; /* first: the position of token 0 */
+  ADDRESS kv_host, kv_device; /* the layer's cache: blocks 0 .. n_host_blocks - 1, and the others */
+  uint n_heads, n_kv_heads, head_dim, n_host_blocks, first; /* first: the position of token 0 */
 };
 
 /* out[token][head] = softmax(q . k * scale) . v over the positions up to the token's own */
 struct push_attention {
   ADDRESS q, q_d;
-  ADDRESS k_q, v_q, scales;
+  ADDRESS kv_host, kv_device; /* as in push_rope_store */
   ADDRESS o; /* (n_tokens, n_heads, head_dim) f32 */
-  uint n_heads, n_kv_heads, head_dim, n_ctx, first;
+  uint n_heads, n_kv_heads, head_dim, n_host_blocks, first;
   float scale; /* 1 / sqrt(head_dim) */
 };
 

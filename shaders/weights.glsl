@@ -30,11 +30,6 @@ struct Granule {
   float d, m;
 };
 
-// Bytes of 0 .. 2^n-1 minus `offset` (one bit, in every byte), without a borrow between bytes.
-uint subtract_bytes(uint v, uint offset) {
-  return ((v | 0x80808080u) - offset * 0x01010101u) ^ 0x80808080u;
-}
-
 // Four bits to bit 4 of four bytes.
 uint spread_fifth(uint bits) {
   return ((bits & 15u) * 0x00204081u & 0x01010101u) << 4;

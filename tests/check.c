@@ -170,9 +170,53 @@ cpu_q8 check_cpu_act(check_q8 rows) {
 
 cpu_heads check_heads(check *c) {
   if (c->large) /* Llama-3.1-8B */
-    return (cpu_heads){32, 8, 128, 131072};
+    return (cpu_heads){32, 8, 128};
   uint32_t shared = check_size(c, 1, 5), n_kv_heads = check_size(c, 1, 4);
-  return (cpu_heads){shared * n_kv_heads, n_kv_heads, 4 * check_size(c, 2, 64), check_size(c, 1, 300)};
+  return (cpu_heads){shared * n_kv_heads, n_kv_heads, 4 * check_size(c, 2, 64)};
+}
+
+check_cache check_kv(check *c, check_use use, const cpu_heads *h, uint32_t n_ctx) {
+  uint32_t n_blocks = (n_ctx + KV_BLOCK - 1) / KV_BLOCK;
+  uint64_t bytes = 4ull * h->n_kv_heads * KV_HEAD_WORDS(c->type == QUANT_Q4_0, h->head_dim);
+  check_cache k = {.n_host_blocks = check_size(c, 0, n_blocks)};
+  k.host = k.n_host_blocks ? use(c, "kv_host", k.n_host_blocks * bytes) : NULL;
+  k.device = k.n_host_blocks < n_blocks ? use(c, "kv_device", (n_blocks - k.n_host_blocks) * bytes) : NULL;
+  return k;
+}
+
+/* Any f16 that the cache can hold: not of exponent 31, and negative in Q4_0 alone; often small, so that many positions have weight. */
+static void fill_scales(check *c, uint16_t *scales, uint64_t n) {
+  uint16_t sign = c->type == QUANT_Q4_0 ? 0x8000 : 0;
+  check_bytes(c, scales, 2 * n);
+  bool small = check_size(c, 0, 3) != 0;
+  for (uint64_t i = 0; i < n; i++)
+    scales[i] = (uint16_t)(small ? scales[i] & (sign | 0x1FFF) : (scales[i] & 0x7C00) == 0x7C00 ? scales[i] & (sign | 0x3BFF) : scales[i] & (sign | 0x7FFF));
+}
+
+static void fill_heads(check *c, check_tensor *t, uint32_t head_dim) {
+  uint32_t q4 = c->type == QUANT_Q4_0;
+  uint64_t values = 4ull * 2 * KV_BLOCK * KV_ROW_WORDS(q4, head_dim), head = 4ull * KV_HEAD_WORDS(q4, head_dim);
+  for (uint64_t at = 0; t && at < t->bytes; at += head) {
+    if (q4)
+      check_bytes(c, t->host + at, values);
+    else
+      check_codes(c, (int8_t *)t->host + at, values);
+    fill_scales(c, (uint16_t *)(void *)(t->host + at + values), (head - values) / 2);
+  }
+}
+
+void check_fill_kv(check *c, const check_cache *cache, const cpu_heads *h) {
+  fill_heads(c, cache->host, h->head_dim);
+  fill_heads(c, cache->device, h->head_dim);
+}
+
+cpu_cache check_cpu_cache(const check *c, const check_cache *cache) {
+  return (cpu_cache){c->type, cache->n_host_blocks, cache->host ? (uint32_t *)(void *)cache->host->host : NULL,
+                     cache->device ? (uint32_t *)(void *)cache->device->host : NULL};
+}
+
+VkDeviceAddress check_at(const check_tensor *t) {
+  return t ? t->at : 0;
 }
 
 static void free_tensors(check *c) {

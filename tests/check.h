@@ -116,7 +116,20 @@ gpu_matrix check_gpu_matrix(const check_weights *w);
 cpu_matrix check_cpu_matrix(const check_weights *w);
 cpu_q8 check_cpu_act(check_q8 rows);
 
-/* Shapes of attention: n_ctx from 1 on, heads that share a key head or do not. */
+/* Shapes of attention: heads that share a key head or do not. */
 cpu_heads check_heads(check *c);
+
+typedef struct check_cache { /* of the module's type */
+  check_tensor *host, *device; /* NULL: no block lies there */
+  uint32_t n_host_blocks;
+} check_cache;
+
+/* A KV cache of n_ctx positions; contents are left to the caller. */
+check_cache check_kv(check *c, check_use use, const cpu_heads *h, uint32_t n_ctx);
+void check_fill_kv(check *c, const check_cache *cache, const cpu_heads *h); /* random codes and scales */
+cpu_cache check_cpu_cache(const check *c, const check_cache *cache);
+
+/* 0 for NULL; to be called in the launch. */
+VkDeviceAddress check_at(const check_tensor *t);
 
 #endif

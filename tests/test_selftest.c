@@ -21,19 +21,21 @@ static cpu_q8 activations(void) {
   return (cpu_q8){out.act.q, out.act.d, out.act.sums};
 }
 
-static const cpu_heads heads = {SELFTEST_HEADS, SELFTEST_KV_HEADS, SELFTEST_HEAD_DIM, SELFTEST_CTX};
+static const cpu_heads heads = {SELFTEST_HEADS, SELFTEST_KV_HEADS, SELFTEST_HEAD_DIM};
 
-static void rope_store(void) {
-  const cpu_heads two = {SELFTEST_HEADS, SELFTEST_KV_HEADS, SELFTEST_HEAD_DIM, SELFTEST_ATTEND};
+static void rope_store(uint32_t kv_type) {
+  const cpu_cache cache = {kv_type, 1, out.cache.host, out.cache.device};
   for (uint32_t t = 0; t < SELFTEST_ATTEND; t++)
-    cpu_rope_store(&two, in.qkv + t * (SELFTEST_HEADS + 2 * SELFTEST_KV_HEADS) * SELFTEST_HEAD_DIM, in.rotation + t * SELFTEST_HEAD_DIM, t, t,
-                   (cpu_query){out.query.q, out.query.d}, (cpu_cache){out.cache.k, out.cache.v, out.cache.scales});
+    cpu_rope_store(&heads, in.qkv + t * (SELFTEST_HEADS + 2 * SELFTEST_KV_HEADS) * SELFTEST_HEAD_DIM, in.rotation + t * SELFTEST_HEAD_DIM,
+                   SELFTEST_STORE + t, t, (cpu_query){out.query.q, out.query.d}, &cache);
 }
 
-static void attention(void) {
+static void attention(uint32_t kv_type) {
+  const cpu_cache cache = {kv_type, SELFTEST_HOST_BLOCKS, in.kv_host, in.kv_device};
+  selftest_fill_cache(kv_type, &in);
   for (uint32_t t = 0; t < SELFTEST_ATTEND; t++)
     for (uint32_t head = 0; head < SELFTEST_HEADS; head++)
-      cpu_attention(&heads, (cpu_query){in.query, in.query_d}, t, head, (cpu_cache){in.k, in.v, in.scales}, SELFTEST_FIRST + t + 1,
+      cpu_attention(&heads, (cpu_query){in.query, in.query_d}, t, head, &cache, SELFTEST_FIRST + t + 1,
                     out.o + (t * SELFTEST_HEADS + head) * SELFTEST_HEAD_DIM);
 }
 
@@ -46,8 +48,6 @@ static void run_plain(kernel_id id) {
     break;
   case KERNEL_QUANTIZE: cpu_quantize(in.gate, 0, blocks, activations()); break;
   case KERNEL_SWIGLU_QUANT: cpu_swiglu_quant(in.gate, in.up, 0, blocks, activations()); break;
-  case KERNEL_ROPE_STORE: rope_store(); break;
-  case KERNEL_ATTENTION: attention(); break;
   case KERNEL_ARGMAX: out.id = cpu_argmax(in.x, SELFTEST_TOKENS * SELFTEST_ROWS); break;
   default: fail();
   }
@@ -68,8 +68,12 @@ static void run_typed(kernel_id id, uint32_t type) {
 
 static uint64_t digest_of(kernel_id id, uint32_t type) {
   memset(&out, 0, sizeof out);
-  if (id < KERNEL_EMBED)
+  if (id < KERNEL_FIRST_TYPED)
     run_plain(id);
+  else if (id == KERNEL_ROPE_STORE)
+    rope_store(type);
+  else if (id == KERNEL_ATTENTION)
+    attention(type);
   else
     run_typed(id, type);
   return selftest_digest(&out);
@@ -118,22 +122,26 @@ static void test_data_is_telling(void **state) {
   }
 }
 
+static const char *const ids[N_KERNELS] = {"NORM_QUANT", "QUANTIZE", "SWIGLU_QUANT", "ARGMAX", "ROPE_STORE",
+                                           "ATTENTION",  "EMBED",    "MATVEC",       "MATMAT"};
+
+static void print_typed(kernel_id id, const uint32_t *types, size_t n) {
+  printf("      [KERNEL_%s] =\n          {", ids[id]);
+  for (size_t i = 0; i < n; i++)
+    printf("[QUANT_%s] = 0x%016llx%s", quant_info(types[i]).name, (unsigned long long)digest_of(id, types[i]),
+           i + 1 == n ? "},\n" : i % 2 ? ",\n           " : ", ");
+}
+
 static void print_digests(void) {
-  static const char *const ids[N_KERNELS] = {"NORM_QUANT", "QUANTIZE", "SWIGLU_QUANT", "ROPE_STORE", "ATTENTION",
-                                             "ARGMAX",     "EMBED",    "MATVEC",       "MATMAT"};
-  static const struct {
-    uint32_t type;
-    const char *name;
-  } types[] = {{QUANT_Q4_0, "Q4_0"}, {QUANT_Q4_1, "Q4_1"}, {QUANT_Q5_0, "Q5_0"}, {QUANT_Q5_1, "Q5_1"},
-               {QUANT_Q8_0, "Q8_0"}, {QUANT_Q4_K, "Q4_K"}, {QUANT_Q5_K, "Q5_K"}, {QUANT_Q6_K, "Q6_K"}};
-  for (int id = 0; id < KERNEL_EMBED; id++)
+  static const uint32_t kv_types[] = KV_TYPES, types[] = {QUANT_Q4_0, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q5_1,
+                                                          QUANT_Q8_0, QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K};
+  for (int id = 0; id < KERNEL_FIRST_TYPED; id++)
     printf("      [KERNEL_%s] = {0x%016llx},\n", ids[id], (unsigned long long)digest_of((kernel_id)id, 0));
-  for (int id = KERNEL_EMBED; id < KERNEL_MATMAT; id++) {
-    printf("      [KERNEL_%s] =\n          {", ids[id]);
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-      printf("[QUANT_%s] = 0x%016llx%s", types[i].name, (unsigned long long)digest_of((kernel_id)id, types[i].type),
-             i == 7 ? "},\n" : i % 2 ? ",\n           " : ", ");
-  }
+  for (int id = KERNEL_FIRST_TYPED; id < KERNEL_MATMAT; id++)
+    if (id < KERNEL_FIRST_OF_WEIGHTS)
+      print_typed((kernel_id)id, kv_types, sizeof kv_types / sizeof *kv_types);
+    else
+      print_typed((kernel_id)id, types, sizeof types / sizeof *types);
 }
 
 int main(int argc, char **argv) {

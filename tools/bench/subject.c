@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../loader/quant.h"
 #include "../../loader/tokenizer.h"
 #include "../../runtime/gpu_upload.h"
 
@@ -25,7 +26,7 @@ hn_status subject_init(gpu_device *device, const char *path, const subject_param
   if (!status)
     status = gpu_weights_create(device, &out->header, &params->weights, &out->weights, err);
   if (!status)
-    status = forward_gpu_create(out->weights, params->n_ctx, params->n_batch, &out->forward, err);
+    status = forward_gpu_create(out->weights, &(forward_params){params->n_ctx, params->n_batch, QUANT_Q8_0, 0}, &out->forward, err);
   if (!status) {
     out->cmd = forward_gpu_cmd(out->forward);
     out->logits = malloc(out->header.config.n_vocab * sizeof *out->logits);
