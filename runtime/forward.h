@@ -27,15 +27,20 @@ typedef struct forward_step {
 enum { FORWARD_ALL_MAX = 32 };
 
 typedef struct forward_params { /* of a session */
-  uint32_t n_ctx, n_batch; /* n_batch: 1 .. MAX_BATCH */
+  uint32_t n_ctx, n_batch; /* n_batch: at most MAX_BATCH */
   uint32_t kv_type;        /* QUANT_Q8_0 or QUANT_Q4_0 */
   uint32_t n_threads;      /* of a CPU; 0: one per processor */
 } forward_params;
 
 typedef struct forward forward;
 struct forward { /* the base of forward_cpu and forward_gpu */
+  uint32_t n_ctx, n_batch;
   /* Errors: CANCELLED, DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
   hn_status (*eval)(forward *self, const forward_step *step, hn_error *err);
+  /* Blocks first .. first + n - 1 of a layer's KV cache (kv_block_bytes of sizes.h each; layout: shaders/shared.h) to `bytes`, and from there. Blocks
+   * the caller. Errors: as eval, but for CANCELLED. */
+  hn_status (*read_kv)(forward *self, uint32_t layer, uint32_t first, uint32_t n, void *bytes, hn_error *err);
+  hn_status (*write_kv)(forward *self, uint32_t layer, uint32_t first, uint32_t n, const void *bytes, hn_error *err);
   void (*destroy)(forward *self);
 };
 

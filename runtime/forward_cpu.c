@@ -5,6 +5,7 @@
 
 #include "../shaders/exact.h"
 #include "../shaders/shared.h"
+#include "sizes.h"
 #include "threads.h"
 #include "weights_cpu.h"
 
@@ -145,6 +146,27 @@ static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
   return HN_OK;
 }
 
+/* ---- the KV cache ---- */
+
+static uint8_t *block_at(const forward_cpu *f, uint32_t layer, uint32_t block) {
+  const cpu_cache *c = &f->caches[layer];
+  return (uint8_t *)c->device + block * kv_block_bytes(&f->weights->config, c->type);
+}
+
+static hn_status read_kv(forward *base, uint32_t layer, uint32_t first, uint32_t n, void *bytes, hn_error *err) {
+  const forward_cpu *f = (forward_cpu *)base;
+  (void)err;
+  memcpy(bytes, block_at(f, layer, first), n * kv_block_bytes(&f->weights->config, f->caches[layer].type));
+  return HN_OK;
+}
+
+static hn_status write_kv(forward *base, uint32_t layer, uint32_t first, uint32_t n, const void *bytes, hn_error *err) {
+  const forward_cpu *f = (forward_cpu *)base;
+  (void)err;
+  memcpy(block_at(f, layer, first), bytes, n * kv_block_bytes(&f->weights->config, f->caches[layer].type));
+  return HN_OK;
+}
+
 /* ---- memory ---- */
 
 static void destroy(forward *base) {
@@ -163,12 +185,11 @@ static uint32_t max_u32(uint32_t a, uint32_t b) {
 }
 
 static bool allocate_caches(forward_cpu *f, const forward_params *params) {
-  const cpu_heads *h = &f->heads;
-  size_t n_blocks = (params->n_ctx + KV_BLOCK - 1) / KV_BLOCK;
-  size_t words = n_blocks * h->n_kv_heads * KV_HEAD_WORDS(params->kv_type == QUANT_Q4_0, h->head_dim);
+  uint32_t n_blocks = (params->n_ctx + KV_BLOCK - 1) / KV_BLOCK;
+  size_t bytes = n_blocks * kv_block_bytes(&f->weights->config, params->kv_type);
   f->caches = calloc(f->weights->config.n_layers, sizeof *f->caches);
   for (uint32_t i = 0; f->caches && i < f->weights->config.n_layers; i++) {
-    f->caches[i] = (cpu_cache){.type = params->kv_type, .device = malloc(4 * words)};
+    f->caches[i] = (cpu_cache){.type = params->kv_type, .n_device_blocks = n_blocks, .device = malloc(bytes)};
     if (!f->caches[i].device)
       return false;
   }
@@ -199,7 +220,7 @@ hn_status forward_cpu_create(const cpu_weights *weights, const forward_params *p
   if (!f)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
   const model_config *c = &weights->config;
-  f->base = (forward){eval, destroy};
+  f->base = (forward){params->n_ctx, params->n_batch, eval, read_kv, write_kv, destroy};
   f->weights = weights;
   f->heads = (cpu_heads){c->n_heads, c->n_kv_heads, c->head_dim};
   hn_status status = HN_OK;

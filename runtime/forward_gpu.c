@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../loader/quant.h"
 #include "../shaders/exact.h"
+#include "sizes.h"
 #include "weights_gpu.h"
 
 typedef struct forward_gpu {
@@ -11,11 +13,9 @@ typedef struct forward_gpu {
   const gpu_weights *weights;
   gpu_cmd *cmd;
   uint64_t wait_ns;
-  forward_params params;
-  gpu_buffer input;       /* written by the CPU: ids and rotation */
-  gpu_buffer activations; /* what the addresses below point into */
-  gpu_buffer logits, readback; /* (FORWARD_ALL_MAX, n_vocab) f32, then one word: the argmax */
-  gpu_buffer cache;
+  plan plan;   /* of this session */
+  arena arena; /* all that it allocates on the device and of the host for it */
+  arena_place logits, readback; /* see logits_bytes */
   int32_t *ids;
   float *rotation;
   VkDeviceAddress ids_at, rotation_at;
@@ -56,30 +56,26 @@ static void multiply(forward_gpu *f, const gpu_matrix *w, gpu_q8 a, uint32_t n, 
     kernel_matmat(f->cmd, &f->weights->kernels, w, &p);
 }
 
-/* Bytes of a layer's cache. */
-static uint64_t cache_bytes(const forward_gpu *f) {
-  const model_config *c = &f->weights->config;
-  uint64_t n_blocks = (f->params.n_ctx + KV_BLOCK - 1) / KV_BLOCK;
-  return 4 * n_blocks * c->n_kv_heads * KV_HEAD_WORDS(f->params.kv_type == QUANT_Q4_0, c->head_dim);
-}
-
 static void attention(forward_gpu *f, uint32_t layer) {
   const model_config *c = &f->weights->config;
   const gpu_layer *l = &f->weights->layers[layer];
   const kernels *k = &f->weights->kernels;
-  VkDeviceAddress cache = f->cache.address + layer * cache_bytes(f);
+  const plan_layer *items = &f->plan.layers[layer];
+  VkDeviceAddress device = arena_at(&f->arena, items->cache_device).address, host = arena_at(&f->arena, items->cache_host).address;
+  uint32_t n_device_blocks = f->plan.n_blocks - f->plan.n_host_blocks;
   uint32_t n = f->step->n, stride = q_width(f) + 2 * kv_width(f);
   norm(f, l->vectors[ATTN_NORM]);
   multiply(f, &l->matrices[WQ], f->a, n, l->vectors[BQ], 0, f->qkv, stride);
   multiply(f, &l->matrices[WK], f->a, n, l->vectors[BK], 0, f->qkv + 4ull * q_width(f), stride);
   multiply(f, &l->matrices[WV], f->a, n, l->vectors[BV], 0, f->qkv + 4ull * (q_width(f) + kv_width(f)), stride);
   gpu_cmd_barrier(f->cmd);
-  struct push_rope_store rotate = {f->qkv,     f->rotation_at, f->q, f->q_d, 0, cache, c->n_heads, c->n_kv_heads, c->head_dim, 0, f->step->first};
-  kernel_rope_store(f->cmd, k, f->params.kv_type, &rotate, n);
+  struct push_rope_store rotate = {f->qkv,     f->rotation_at, f->q,        f->q_d,          device,         host,
+                                   c->n_heads, c->n_kv_heads,  c->head_dim, n_device_blocks, f->step->first};
+  kernel_rope_store(f->cmd, k, f->plan.kv_type, &rotate, n);
   gpu_cmd_barrier(f->cmd);
-  struct push_attention attend = {f->q,       f->q_d,        0,           cache, f->o,
-                                  c->n_heads, c->n_kv_heads, c->head_dim, 0,     f->step->first, x_rsqrt((float)c->head_dim)};
-  kernel_attention(f->cmd, k, f->params.kv_type, &attend, n);
+  struct push_attention attend = {f->q,       f->q_d,        device,      host,            f->o,
+                                  c->n_heads, c->n_kv_heads, c->head_dim, n_device_blocks, f->step->first, x_rsqrt((float)c->head_dim)};
+  kernel_attention(f->cmd, k, f->plan.kv_type, &attend, n);
   gpu_cmd_barrier(f->cmd);
   struct push_quantize quantize = {f->o, f->a.q, f->a.d, f->a.sums, n * (q_width(f) / ACT_BLOCK)};
   kernel_quantize(f->cmd, k, &quantize);
@@ -102,15 +98,19 @@ static void feed_forward(forward_gpu *f, uint32_t layer) {
   multiply(f, &l->matrices[W_DOWN], f->a, n, 0, f->x, f->x, c->n_embd);
 }
 
-static uint64_t logits_bytes(const forward_gpu *f, uint32_t rows) {
+static uint64_t row_bytes(const forward_gpu *f, uint32_t rows) {
   return 4ull * rows * f->weights->config.n_vocab;
+}
+
+static void copy_logits(forward_gpu *f, uint64_t at, uint64_t bytes) {
+  gpu_cmd_copy(f->cmd, f->logits.buffer, f->logits.offset + at, f->readback.buffer, f->readback.offset + at, bytes);
 }
 
 static void logits(forward_gpu *f) {
   const model_config *c = &f->weights->config;
   const forward_step *step = f->step;
   uint32_t skipped = step->want == FORWARD_ALL ? 0 : step->n - 1, rows = step->n - skipped;
-  uint64_t argmax_at = logits_bytes(f, FORWARD_ALL_MAX);
+  uint64_t argmax_at = row_bytes(f, FORWARD_ALL_MAX);
   gpu_q8 a = {f->a.q + (uint64_t)skipped * c->n_embd, f->a.d + 4ull * skipped * (c->n_embd / ACT_BLOCK),
                f->a.sums + 4ull * skipped * (c->n_embd / ACT_BLOCK)};
   norm(f, f->weights->output_norm);
@@ -120,9 +120,9 @@ static void logits(forward_gpu *f) {
     struct push_argmax push = {f->logits.address, f->logits.address + argmax_at, c->n_vocab};
     kernel_argmax(f->cmd, &f->weights->kernels, &push);
     gpu_cmd_barrier(f->cmd);
-    gpu_cmd_copy(f->cmd, &f->logits, argmax_at, &f->readback, argmax_at, 4);
+    copy_logits(f, argmax_at, 4);
   }
-  gpu_cmd_copy(f->cmd, &f->logits, 0, &f->readback, 0, logits_bytes(f, rows));
+  copy_logits(f, 0, row_bytes(f, rows));
 }
 
 /* ---- the pass ---- */
@@ -156,9 +156,9 @@ static hn_status run_layers(forward_gpu *f, hn_error *err) {
 static void read_results(const forward_gpu *f) {
   const forward_step *step = f->step;
   const uint8_t *from = f->readback.mapped;
-  memcpy(step->logits, from, logits_bytes(f, step->want == FORWARD_ALL ? step->n : 1));
+  memcpy(step->logits, from, row_bytes(f, step->want == FORWARD_ALL ? step->n : 1));
   if (step->want == FORWARD_LAST)
-    memcpy(step->argmax, from + logits_bytes(f, FORWARD_ALL_MAX), 4);
+    memcpy(step->argmax, from + row_bytes(f, FORWARD_ALL_MAX), 4);
 }
 
 static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
@@ -179,78 +179,113 @@ static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
   return status;
 }
 
-/* ---- memory ---- */
+/* ---- the KV cache, from and to the CPU: through the memory that logits are read back by ---- */
 
-static void destroy(forward *base) {
-  forward_gpu *f = (forward_gpu *)base;
-  gpu_buffer *buffers[] = {&f->input, &f->activations, &f->logits, &f->readback, &f->cache};
-  gpu_cmd_destroy(&f->cmd);
-  for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-    gpu_buffer_finish(f->weights->device, buffers[i]);
-  free(f);
+/* Where the cache has a block of a layer. */
+static arena_place block_at(const forward_gpu *f, uint32_t layer, uint32_t block) {
+  const plan_layer *items = &f->plan.layers[layer];
+  uint32_t n_device_blocks = f->plan.n_blocks - f->plan.n_host_blocks;
+  bool first = block < n_device_blocks;
+  arena_place place = arena_at(&f->arena, first ? items->cache_device : items->cache_host);
+  place.offset += (first ? block : block - n_device_blocks) * kv_block_bytes(&f->weights->config, f->plan.kv_type);
+  return place;
 }
 
-static uint64_t align16(uint64_t bytes) {
-  return (bytes + 15) / 16 * 16;
-}
-
-static hn_status allocate_input(forward_gpu *f, hn_error *err) {
-  uint64_t ids = align16(4ull * f->params.n_batch), rotation = 4ull * f->params.n_batch * f->weights->config.head_dim;
-  hn_status status = gpu_buffer_init(f->weights->device, GPU_MEMORY_HOST, ids + rotation, "a batch's tokens", &f->input, err);
+/* One piece, to `readback` or from there. */
+static hn_status move(forward_gpu *f, const gpu_buffer *from, uint64_t from_offset, const gpu_buffer *to, uint64_t to_offset, uint64_t bytes,
+                      hn_error *err) {
+  hn_status status = gpu_cmd_begin(f->cmd, err);
   if (status)
     return status;
-  f->ids = f->input.mapped;
-  f->rotation = (float *)(void *)((uint8_t *)f->input.mapped + ids);
-  f->ids_at = f->input.address;
-  f->rotation_at = f->input.address + ids;
-  return HN_OK;
+  gpu_cmd_copy(f->cmd, from, from_offset, to, to_offset, bytes);
+  return gpu_cmd_submit_wait(f->cmd, f->wait_ns, err);
 }
 
-static hn_status allocate_activations(forward_gpu *f, hn_error *err) {
-  const model_config *c = &f->weights->config;
-  uint64_t n = f->params.n_batch, n_q = q_width(f), widest = c->n_embd > c->n_ff ? c->n_embd : c->n_ff;
-  widest = widest > n_q ? widest : n_q;
-  const struct {
-    VkDeviceAddress *at;
-    uint64_t bytes;
-  } all[] = {
-      {&f->x, 4 * n * c->n_embd},
-      {&f->qkv, 4 * n * (n_q + 2ull * kv_width(f))},
-      {&f->o, 4 * n * n_q},
-      {&f->gate, 4 * n * c->n_ff},
-      {&f->up, 4 * n * c->n_ff},
-      {&f->q, 4 * n * c->n_heads * HEAD_WORDS(c->head_dim)},
-      {&f->q_d, 4 * n * c->n_heads * HEAD_SCALES(c->head_dim)},
-      {&f->a.q, n * widest},
-      {&f->a.d, 4 * n * (widest / ACT_BLOCK)},
-      {&f->a.sums, 4 * n * (widest / ACT_BLOCK)},
-  };
-  uint64_t bytes = 0;
-  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-    bytes += align16(all[i].bytes);
-  hn_status status = gpu_buffer_init(f->weights->device, GPU_MEMORY_DEVICE, bytes, "activations", &f->activations, err);
-  VkDeviceAddress at = f->activations.address;
-  for (size_t i = 0; i < sizeof all / sizeof *all && !status; i++) {
-    *all[i].at = at;
-    at += align16(all[i].bytes);
+/* A block of a layer: to `out`, or from `in` where out is NULL. */
+static hn_status move_block(forward_gpu *f, uint32_t layer, uint32_t block, uint8_t *out, const uint8_t *in, hn_error *err) {
+  uint64_t bytes = kv_block_bytes(&f->weights->config, f->plan.kv_type), room = logits_bytes(&f->weights->config) / 4 * 4;
+  arena_place at = block_at(f, layer, block);
+  const arena_place *via = &f->readback;
+  hn_status status = HN_OK;
+  for (uint64_t done = 0; done < bytes && !status;) {
+    uint64_t n = bytes - done < room ? bytes - done : room;
+    if (in)
+      memcpy(via->mapped, in + done, n);
+    status = in ? move(f, via->buffer, via->offset, at.buffer, at.offset + done, n, err)
+                : move(f, at.buffer, at.offset + done, via->buffer, via->offset, n, err);
+    if (!status && out)
+      memcpy(out + done, via->mapped, n);
+    done += n;
   }
   return status;
 }
 
-static hn_status allocate(forward_gpu *f, hn_error *err) {
-  gpu_device *device = f->weights->device;
-  uint64_t results = logits_bytes(f, FORWARD_ALL_MAX) + 4;
-  hn_status status = gpu_buffer_init(device, GPU_MEMORY_DEVICE, cache_bytes(f) * f->weights->config.n_layers,
-                                     "the KV cache: a smaller context needs less", &f->cache, err);
-  if (!status)
-    status = allocate_activations(f, err);
-  if (!status)
-    status = gpu_buffer_init(device, GPU_MEMORY_DEVICE, results, "logits", &f->logits, err);
-  if (!status)
-    status = gpu_buffer_init(device, GPU_MEMORY_READBACK, results, "logits", &f->readback, err);
-  if (!status)
-    status = allocate_input(f, err);
-  return status ? status : gpu_cmd_create(device, &f->cmd, err);
+static hn_status read_kv(forward *base, uint32_t layer, uint32_t first, uint32_t n, void *bytes, hn_error *err) {
+  forward_gpu *f = (forward_gpu *)base;
+  uint64_t block = kv_block_bytes(&f->weights->config, f->plan.kv_type);
+  hn_status status = HN_OK;
+  for (uint32_t i = 0; i < n && !status; i++)
+    status = move_block(f, layer, first + i, (uint8_t *)bytes + i * block, NULL, err);
+  return status;
+}
+
+static hn_status write_kv(forward *base, uint32_t layer, uint32_t first, uint32_t n, const void *bytes, hn_error *err) {
+  forward_gpu *f = (forward_gpu *)base;
+  uint64_t block = kv_block_bytes(&f->weights->config, f->plan.kv_type);
+  hn_status status = HN_OK;
+  for (uint32_t i = 0; i < n && !status; i++)
+    status = move_block(f, layer, first + i, NULL, (const uint8_t *)bytes + i * block, err);
+  return status;
+}
+
+/* ---- memory ---- */
+
+static void destroy(forward *base) {
+  forward_gpu *f = (forward_gpu *)base;
+  gpu_cmd_destroy(&f->cmd);
+  arena_finish(&f->arena);
+  plan_finish(&f->plan);
+  free(f);
+}
+
+/* What the model's budget has left. */
+static hn_status make_plan(forward_gpu *f, const forward_params *params, hn_error *err) {
+  const gpu_weights *w = f->weights;
+  uint64_t weights = 0, all = gpu_device_bytes(w->device);
+  for (uint32_t i = 0; i < w->arena.n; i++)
+    weights += w->arena.buffers[i].kind == GPU_MEMORY_DEVICE ? w->arena.buffers[i].bytes : 0;
+  plan_wish wish = {
+      .budget_bytes = w->plan.base.budget_bytes,
+      .taken_bytes = all > weights ? all - weights : 0,
+      .n_ctx = params->n_ctx ? params->n_ctx : w->plan.base.n_ctx,
+      .n_batch = params->n_batch ? params->n_batch : w->plan.base.n_batch,
+      .kv_type = params->kv_type,
+      .n_host_layers = (int32_t)w->plan.base.n_host_layers,
+  };
+  hn_status status = plan_init(w->model, &w->memory, &wish, &f->plan, err);
+  return status ? status : plan_check(&f->plan, w->device->info.name, err);
+}
+
+static void point(forward_gpu *f) {
+  const model_config *c = &f->weights->config;
+  activations a = activations_of(c, f->base.n_batch);
+  VkDeviceAddress at = arena_at(&f->arena, f->plan.activations).address;
+  arena_place input = arena_at(&f->arena, f->plan.input);
+  uint64_t ids = 4ull * f->base.n_batch;
+  f->x = at + a.x;
+  f->qkv = at + a.qkv;
+  f->o = at + a.o;
+  f->gate = at + a.gate;
+  f->up = at + a.up;
+  f->q = at + a.q;
+  f->q_d = at + a.q_d;
+  f->a = (gpu_q8){at + a.a_q, at + a.a_d, at + a.a_sums};
+  f->logits = arena_at(&f->arena, f->plan.logits);
+  f->readback = arena_at(&f->arena, f->plan.readback);
+  f->rotation = input.mapped;
+  f->rotation_at = input.address;
+  f->ids = (int32_t *)input.mapped + ids / 4 * c->head_dim;
+  f->ids_at = input.address + ids * c->head_dim;
 }
 
 hn_status forward_gpu_create(const gpu_weights *weights, const forward_params *params, forward **out, hn_error *err) {
@@ -258,23 +293,25 @@ hn_status forward_gpu_create(const gpu_weights *weights, const forward_params *p
   forward_gpu *f = calloc(1, sizeof *f);
   if (!f)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
-  f->base = (forward){eval, destroy};
+  f->base = (forward){0, 0, eval, read_kv, write_kv, destroy};
   f->weights = weights;
-  f->params = *params;
   f->wait_ns = gpu_wait_limit_ns(weights->device);
-  hn_status status = allocate(f, err);
+  hn_status status = make_plan(f, params, err);
+  if (!status)
+    status = arena_init(weights->device, &f->plan, PLAN_SESSION, &f->arena, err);
+  if (!status)
+    status = gpu_cmd_create(weights->device, &f->cmd, err);
   if (status) {
     destroy(&f->base);
     return status;
   }
+  f->base.n_ctx = f->plan.base.n_ctx;
+  f->base.n_batch = f->plan.base.n_batch;
+  point(f);
   *out = &f->base;
   return HN_OK;
 }
 
 gpu_cmd *forward_gpu_cmd(forward *self) {
   return ((forward_gpu *)self)->cmd;
-}
-
-const gpu_buffer *forward_gpu_cache(const forward *self) {
-  return &((const forward_gpu *)self)->cache;
 }

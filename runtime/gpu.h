@@ -50,7 +50,8 @@ typedef struct gpu_device {
   uint64_t cache_hash; /* of what the file held; 0: nothing */
   hn_device_info info;
   bool stuck; /* see gpu_device_stuck; under queue_lock */
-  uint64_t buffer_bytes, peak_buffer_bytes; /* of GPU_MEMORY_DEVICE, now and at most; under queue_lock; for measurements */
+  uint64_t buffer_bytes, peak_buffer_bytes; /* of GPU_MEMORY_DEVICE, now and at most; under queue_lock */
+  uint64_t limit_bytes; /* of them: no allocation exceeds it; 0: none; set before buffers are made */
 } gpu_device;
 
 /* cache_dir may be NULL; a missing, foreign or damaged cache file is ignored. Errors: NO_DEVICE (lacks features),
@@ -62,6 +63,9 @@ void gpu_device_destroy(gpu_device **device);
 
 /* Whether work did not end in time and may still run. What it uses is then never released. Thread-safety: Safe */
 bool gpu_device_stuck(gpu_device *device);
+
+/* The bytes of GPU_MEMORY_DEVICE that are allocated now. Thread-safety: Safe */
+uint64_t gpu_device_bytes(gpu_device *device);
 
 /* The hn_status of a VkResult. */
 hn_status gpu_status(VkResult result);
@@ -83,7 +87,8 @@ typedef struct gpu_buffer {
   gpu_memory_kind kind;
 } gpu_buffer;
 
-/* bytes >= 1. The contents are undefined. Errors: OUT_OF_DEVICE_MEMORY (the message names `name` and the size), VULKAN. */
+/* bytes >= 1; each is an allocation of its own. The contents are undefined. Errors: OUT_OF_DEVICE_MEMORY, OUT_OF_MEMORY (the message names
+ * `name`, the size and the heap), VULKAN. */
 hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t bytes, const char *name, gpu_buffer *out,
                           hn_error *err);
 

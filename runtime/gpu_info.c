@@ -61,6 +61,29 @@ static void read_memory(VkPhysicalDevice physical, hn_device_info *out) {
   }
 }
 
+void gpu_info_memory(VkPhysicalDevice physical, const hn_device_info *info, hn_memory *out) {
+  VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+  VkPhysicalDeviceMemoryProperties2 memory = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
+  memory.pNext = info->has_memory_budget ? &budget : NULL;
+  vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
+  *out = (hn_memory){.max_allocation_bytes = info->max_allocation_bytes, .unified = info->unified};
+  for (uint32_t i = 0; i < memory.memoryProperties.memoryHeapCount; i++) {
+    VkMemoryHeap heap = memory.memoryProperties.memoryHeaps[i];
+    VkDeviceSize left = heap.size;
+    if (info->has_memory_budget)
+      left = budget.heapBudget[i] > budget.heapUsage[i] ? budget.heapBudget[i] - budget.heapUsage[i] : 0;
+    left = left < heap.size ? left : heap.size;
+    if (!(heap.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)) {
+      out->host_free = left > out->host_free ? left : out->host_free;
+    } else if (heap.size > out->device_bytes) {
+      out->device_bytes = heap.size;
+      out->device_free = left;
+    }
+  }
+  if (info->unified)
+    out->host_free = 0;
+}
+
 static void read_features(VkPhysicalDevice physical, hn_device_info *out) {
   VkPhysicalDeviceVulkan13Features v13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES};
   VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &v13};

@@ -6,6 +6,9 @@
 
 void gpu_info_read(VkPhysicalDevice physical, hn_device_info *out);
 
+/* How much memory there is and how much of it is free now. */
+void gpu_info_memory(VkPhysicalDevice physical, const hn_device_info *info, hn_memory *out);
+
 /* The first queue family with compute: one without graphics where there is one. UINT32_MAX: none. */
 uint32_t gpu_info_queue_family(VkPhysicalDevice physical);
 

@@ -2,14 +2,34 @@
 
 #include "gpu_vma.h"
 
-static void count(gpu_device *device, const gpu_buffer *buffer, bool added) {
-  if (buffer->kind != GPU_MEMORY_DEVICE)
-    return;
+/* False where the device's limit has no room. */
+static bool reserve(gpu_device *device, gpu_memory_kind kind, uint64_t bytes) {
+  if (kind != GPU_MEMORY_DEVICE)
+    return true;
   pthread_mutex_lock(&device->queue_lock);
-  device->buffer_bytes += added ? buffer->bytes : -buffer->bytes;
+  bool fits = !device->limit_bytes || (bytes <= device->limit_bytes && device->buffer_bytes <= device->limit_bytes - bytes);
+  device->buffer_bytes += fits ? bytes : 0;
   if (device->buffer_bytes > device->peak_buffer_bytes)
     device->peak_buffer_bytes = device->buffer_bytes;
   pthread_mutex_unlock(&device->queue_lock);
+  return fits;
+}
+
+static void release(gpu_device *device, gpu_memory_kind kind, uint64_t bytes) {
+  pthread_mutex_lock(&device->queue_lock);
+  device->buffer_bytes -= kind == GPU_MEMORY_DEVICE ? bytes : 0;
+  pthread_mutex_unlock(&device->queue_lock);
+}
+
+uint64_t gpu_device_bytes(gpu_device *device) {
+  pthread_mutex_lock(&device->queue_lock);
+  uint64_t bytes = device->buffer_bytes;
+  pthread_mutex_unlock(&device->queue_lock);
+  return bytes;
+}
+
+static const char *heap_name(gpu_memory_kind kind) {
+  return kind == GPU_MEMORY_DEVICE ? "its own memory" : "memory of the host";
 }
 
 hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t bytes, const char *name, gpu_buffer *out,
@@ -18,15 +38,18 @@ hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t byt
   if (bytes > device->info.max_allocation_bytes)
     return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY, "%s allocates at most %" PRIu64 " MiB at once: %s needs %" PRIu64 " MiB",
                    device->info.name, device->info.max_allocation_bytes >> 20, name, (bytes >> 20) + 1);
+  if (!reserve(device, kind, bytes))
+    return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY, "%s: the budget of %" PRIu64 " MiB has no room for %s (%" PRIu64 " MiB of its own memory)",
+                   device->info.name, device->limit_bytes >> 20, name, (bytes >> 20) + 1);
   VkResult result = gpu_vma_create_buffer(device, kind, bytes, name, out);
   if (result) {
     *out = (gpu_buffer){0};
-    return hn_fail_vk(err, gpu_status(result), result, "%s has no memory for %s (%" PRIu64 " MiB)", device->info.name, name,
-                      (bytes >> 20) + 1);
+    release(device, kind, bytes);
+    return hn_fail_vk(err, gpu_status(result), result, "%s has no memory for %s (%" PRIu64 " MiB of %s)", device->info.name, name,
+                      (bytes >> 20) + 1, heap_name(kind));
   }
   out->bytes = bytes;
   out->kind = kind;
-  count(device, out, true);
   out->address = device->vk.vkGetBufferDeviceAddress(
       device->device,
       &(VkBufferDeviceAddressInfo){.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = out->handle});
@@ -40,7 +63,7 @@ hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t byt
 void gpu_buffer_finish(gpu_device *device, gpu_buffer *buffer) {
   if (buffer->handle && !gpu_device_stuck(device)) {
     gpu_vma_destroy_buffer(device, buffer);
-    count(device, buffer, false);
+    release(device, buffer->kind, buffer->bytes);
   }
   *buffer = (gpu_buffer){0};
 }

@@ -32,10 +32,10 @@ hn_status gpu_upload_send(gpu_upload *upload, const gpu_buffer *to, const gpu_up
   return gpu_cmd_submit_wait(upload->cmd, UPLOAD_WAIT_NS, err);
 }
 
-hn_status gpu_upload_bytes(gpu_upload *upload, const void *data, uint64_t bytes, const gpu_buffer *to, hn_error *err) {
+hn_status gpu_upload_bytes(gpu_upload *upload, const void *data, uint64_t bytes, const gpu_buffer *to, uint64_t offset, hn_error *err) {
   hn_status status = HN_OK;
   for (uint64_t done = 0; done < bytes && !status;) {
-    gpu_upload_part part = {.to = done, .bytes = bytes - done < STAGING_BYTES ? bytes - done : STAGING_BYTES};
+    gpu_upload_part part = {.to = offset + done, .bytes = bytes - done < STAGING_BYTES ? bytes - done : STAGING_BYTES};
     memcpy(upload->staging.mapped, (const char *)data + done, part.bytes);
     status = gpu_upload_send(upload, to, &part, 1, err);
     done += part.bytes;

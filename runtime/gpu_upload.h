@@ -24,7 +24,7 @@ typedef struct gpu_upload_part {
  * Errors: DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, VULKAN. */
 hn_status gpu_upload_send(gpu_upload *upload, const gpu_buffer *to, const gpu_upload_part *parts, size_t n_parts, hn_error *err);
 
-/* Any number of bytes to the start of a buffer. */
-hn_status gpu_upload_bytes(gpu_upload *upload, const void *data, uint64_t bytes, const gpu_buffer *to, hn_error *err);
+/* Any number of bytes to `offset` of a buffer. */
+hn_status gpu_upload_bytes(gpu_upload *upload, const void *data, uint64_t bytes, const gpu_buffer *to, uint64_t offset, hn_error *err);
 
 #endif

@@ -36,22 +36,23 @@ void gpu_vma_destroy(gpu_device *device) {
 
 static VmaAllocationCreateInfo allocation_info(const gpu_device *device, gpu_memory_kind kind) {
   VmaAllocationCreateInfo info = {};
+  info.flags = VMA_ALLOCATION_CREATE_DEDICATED_MEMORY_BIT; // few and large, and exactly what was planned
   switch (kind) {
   case GPU_MEMORY_DEVICE:
     info.requiredFlags = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
     if (device->info.unified) {
       info.requiredFlags |= VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-      info.flags = VMA_ALLOCATION_CREATE_MAPPED_BIT;
+      info.flags |= VMA_ALLOCATION_CREATE_MAPPED_BIT;
     }
     break;
   case GPU_MEMORY_HOST:
     info.requiredFlags = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-    info.flags = VMA_ALLOCATION_CREATE_MAPPED_BIT;
+    info.flags |= VMA_ALLOCATION_CREATE_MAPPED_BIT;
     break;
   case GPU_MEMORY_READBACK:
     info.requiredFlags = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     info.preferredFlags = VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
-    info.flags = VMA_ALLOCATION_CREATE_MAPPED_BIT;
+    info.flags |= VMA_ALLOCATION_CREATE_MAPPED_BIT;
     break;
   }
   return info;

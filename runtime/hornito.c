@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../loader/quant.h"
+#include "gpu_info.h"
 #include "model_object.h"
 #include "variants.h"
 
@@ -62,6 +63,14 @@ hn_status hn_context_find_device(const hn_context *ctx, const char *device, int3
   hn_status status = gpu_instance_find(ctx->gpu, device, &found, err);
   if (!status)
     *index = (int32_t)found;
+  return status;
+}
+
+hn_status hn_context_memory(const hn_context *ctx, size_t index, hn_memory *out, hn_error *err) {
+  *out = (hn_memory){0};
+  hn_status status = check_device(ctx, index, err);
+  if (!status)
+    gpu_info_memory(ctx->gpu->physical[index], &ctx->gpu->infos[index], out);
   return status;
 }
 
@@ -174,11 +183,75 @@ static void fill_info(hn_model *self) {
   info->weight_bytes = model_matrix_bytes(&self->header) - (info->tied_output ? 0 : self->header.tensors.tok_embd->bytes);
 }
 
+/* ---- plans ---- */
+
+static hn_status check_plan(const hn_model *model, const hn_plan_params *params, hn_error *err) {
+  if (!model->info.supported)
+    return hn_fail(err, HN_ERROR_UNSUPPORTED, "%s", model->info.unsupported);
+  if (params->kv_type != HN_KV_Q8_0 && params->kv_type != HN_KV_Q4_0)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "kv_type %d: expected HN_KV_Q8_0 or HN_KV_Q4_0", (int)params->kv_type);
+  if (params->n_ctx > model->header.config.n_ctx_train && params->n_ctx != HN_CTX_MAX)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "a context of %u tokens: the model was trained for at most %u", (unsigned)params->n_ctx,
+                   (unsigned)model->header.config.n_ctx_train);
+  return HN_OK;
+}
+
+static uint32_t kv_type_of(const hn_plan_params *params) {
+  return params->kv_type == HN_KV_Q4_0 ? QUANT_Q4_0 : QUANT_Q8_0;
+}
+
+uint32_t model_n_ctx(const hn_model *model, uint32_t n_ctx) {
+  return n_ctx == HN_CTX_MAX ? model->header.config.n_ctx_train : n_ctx;
+}
+
+static plan_wish wish_of(const hn_model *model, const hn_plan_params *params) {
+  return (plan_wish){.budget_bytes = params->vram_budget, .n_ctx = model_n_ctx(model, params->n_ctx), .n_sessions = params->n_sessions, .kv_type = kv_type_of(params),
+                     .n_host_layers = -1};
+}
+
+uint32_t model_kv_type(const hn_model *model) {
+  return kv_type_of(&model->plan);
+}
+
+hn_status hn_model_plan(const hn_model *model, const hn_memory *memory, const hn_plan_params *params, hn_plan **out, hn_error *err) {
+  static const hn_plan_params defaults;
+  *out = NULL;
+  params = params ? params : &defaults;
+  hn_status status = check_plan(model, params, err);
+  if (status)
+    return status;
+  plan *p = malloc(sizeof *p);
+  if (!p)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a plan");
+  plan_wish wish = wish_of(model, params);
+  status = plan_init(&model->header, memory, &wish, p, err);
+  if (status)
+    free(p);
+  else
+    *out = &p->base;
+  return status;
+}
+
+void hn_plan_destroy(hn_plan **plan_) {
+  plan *p = (plan *)(void *)*plan_; /* base is its first member */
+  if (!p)
+    return;
+  plan_finish(p);
+  free(p);
+  *plan_ = NULL;
+}
+
+const hn_plan *hn_model_get_plan(const hn_model *model) {
+  return model->gpu ? &gpu_weights_plan(model->gpu)->base : NULL;
+}
+
+/* ---- loading ---- */
+
 static hn_status load_weights(hn_model *self, const hn_model_params *params, hn_error *err) {
   int32_t device;
-  if (!self->info.supported)
-    return hn_fail(err, HN_ERROR_UNSUPPORTED, "%s", self->info.unsupported);
-  hn_status status = hn_context_find_device(self->context, params->device, &device, err);
+  hn_status status = check_plan(self, &params->plan, err);
+  if (!status)
+    status = hn_context_find_device(self->context, params->device, &device, err);
   if (status)
     return status;
   if (device < 0)
@@ -186,8 +259,8 @@ static hn_status load_weights(hn_model *self, const hn_model_params *params, hn_
   status = gpu_device_create(self->context->gpu, (uint32_t)device, params->cache_dir, &self->device, err);
   if (status)
     return status;
-  return gpu_weights_create(self->device, &self->header, &(gpu_weights_params){params->progress, params->progress_user, false},
-                            &self->gpu, err);
+  gpu_weights_params load = {.progress = params->progress, .user = params->progress_user, .wish = wish_of(self, &params->plan)};
+  return gpu_weights_create(self->device, &self->header, &load, &self->gpu, err);
 }
 
 hn_status hn_model_load(hn_context *ctx, const char *path, const hn_model_params *params, hn_model **out, hn_error *err) {
@@ -198,6 +271,7 @@ hn_status hn_model_load(hn_context *ctx, const char *path, const hn_model_params
   if (!self)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a model");
   self->context = ctx;
+  self->plan = params->plan;
   hn_status status = gguf_open(path, &self->file, err);
   if (!status)
     status = read_header(self, err);

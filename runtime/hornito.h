@@ -147,9 +147,57 @@ typedef struct hn_self_test {
  */
 HN_API hn_status hn_context_self_test(hn_context *ctx, size_t index, const char *cache_dir, hn_self_test *out, hn_error *err);
 
+typedef struct hn_memory { /* of a device, in bytes */
+  uint64_t device_bytes; /* its own memory; unified: the machine's */
+  uint64_t device_free;  /* of it, where the driver tells (VK_EXT_memory_budget); else all of it */
+  uint64_t host_free;    /* of the host's memory, that it may use besides; unified: 0 */
+  uint64_t max_allocation_bytes; /* of one allocation */
+  bool unified;
+} hn_memory;
+
+/* The memory of device `index` now. Errors: ARGUMENT. Thread-safety: Safe */
+HN_API hn_status hn_context_memory(const hn_context *ctx, size_t index, hn_memory *out, hn_error *err);
+
 /* ---- models ---- */
 
 typedef struct hn_model hn_model;
+
+typedef enum hn_kv_type { HN_KV_Q8_0, HN_KV_Q4_0 } hn_kv_type; /* of the KV cache */
+
+#define HN_CTX_MAX UINT32_MAX /* the model's training context, in place of a number of tokens */
+
+/* What a model's memory is planned for. All zero: one session with the longest context that lies wholly on the device (up to the
+ * model's, 4096 at least), in what is free but for 512 MiB that a desktop keeps; where device and CPU share their memory, in half of it. */
+typedef struct hn_plan_params {
+  uint64_t vram_budget; /* bytes of the device's memory that the model and its sessions take at most, absolute; 0: see above */
+  uint32_t n_ctx;       /* tokens that a session holds, or HN_CTX_MAX; 0: see above */
+  uint32_t n_sessions;  /* at the same time; 0: 1; at most 64 */
+  hn_kv_type kv_type;
+} hn_plan_params;
+
+typedef struct hn_plan_item {
+  const char *name; /* a tensor's, or what it is: "KV cache"; static, or living as long as the model */
+  int32_t layer;    /* -1: of none */
+  bool on_host;
+  uint64_t bytes;
+  uint32_t allocation; /* items of the same number share one */
+  uint64_t offset;     /* in it */
+} hn_plan_item;
+
+/* Where every byte goes. What the device's budget does not hold lies in memory of the host and is read in place: the KV cache of the
+ * last positions first, then the last layers. */
+typedef struct hn_plan {
+  bool fits;
+  uint32_t n_ctx;     /* as wished, or chosen */
+  uint32_t n_ctx_max; /* the longest that lies wholly on the device; 0: not even the weights do */
+  uint32_t n_batch;   /* tokens of a prompt that are evaluated together */
+  uint32_t n_host_positions, n_host_layers; /* on the host: the last positions of the KV cache, the last layers */
+  uint64_t budget_bytes;
+  uint64_t device_bytes, host_bytes;             /* of all allocations, loading's too */
+  uint64_t token_device_bytes, token_host_bytes; /* what one decoded token reads with a full context */
+  const hn_plan_item *items;
+  size_t n_items;
+} hn_plan;
 
 /* Called while a model loads; done and total are bytes of weights. Return false to cancel. */
 typedef bool (*hn_progress_fn)(void *user, uint64_t done, uint64_t total);
@@ -157,6 +205,7 @@ typedef bool (*hn_progress_fn)(void *user, uint64_t done, uint64_t total);
 typedef struct hn_model_params {
   const char *device;       /* see hn_context_find_device; NULL: the best one; "cpu": plain C, no Vulkan */
   const char *cache_dir;    /* folder for the pipeline cache, created if missing; NULL: no cache */
+  hn_plan_params plan;      /* of a device's memory; the device "cpu" takes n_ctx (0: the model's, at most 4096) and kv_type alone */
   bool header_only;         /* read metadata, tokenizer and template alone: no weights, no session, any architecture */
   hn_progress_fn progress;  /* NULL: none */
   void *progress_user;
@@ -194,6 +243,19 @@ typedef struct hn_model_info {
   int32_t bos_token, eos_token; /* -1: none */
   bool add_bos;
 } hn_model_info;
+
+/*
+ * Plans the model's memory on a machine that may be another, in microseconds and without a device; a model loaded with header_only is
+ * enough. That the plan does not fit is no error. On failure *out is NULL; hn_plan_destroy it before the model.
+ * Errors: ARGUMENT, UNSUPPORTED (a model that this version cannot run), OUT_OF_MEMORY. Thread-safety: Safe
+ */
+HN_API hn_status hn_model_plan(const hn_model *model, const hn_memory *memory, const hn_plan_params *params, hn_plan **out, hn_error *err);
+
+/* Destroys *plan and sets it to NULL; NULL is accepted. Thread-safety: Unsafe */
+HN_API void hn_plan_destroy(hn_plan **plan);
+
+/* The plan that a loaded model obeys: it lives as long as the model. NULL on the device "cpu" and without weights. Thread-safety: Safe */
+HN_API const hn_plan *hn_model_get_plan(const hn_model *model);
 
 /* Thread-safety: Safe */
 HN_API void hn_model_get_info(const hn_model *model, hn_model_info *info);
@@ -285,12 +347,9 @@ HN_API hn_status hn_chat_render(const hn_model *model, const hn_chat_message *me
 
 typedef struct hn_session hn_session;
 
-typedef enum hn_kv_type { HN_KV_Q8_0, HN_KV_Q4_0 } hn_kv_type;
-
 typedef struct hn_session_params {
-  uint32_t n_ctx;     /* tokens the session can hold, at most the model's training context; 0: that, at most 4096 */
-  uint32_t n_batch;   /* tokens evaluated at once; 0: 512 (at most 512). Never changes a result. */
-  hn_kv_type kv_type; /* type of the KV cache */
+  uint32_t n_ctx;     /* tokens the session can hold, at most the model's training context, or HN_CTX_MAX; 0: as planned (hn_model_params.plan) */
+  uint32_t n_batch;   /* tokens evaluated at once, at most 512; 0: as planned. Never changes a result. */
   uint32_t n_threads; /* device "cpu" alone; 0: one per processor (at most 64) */
 } hn_session_params;
 

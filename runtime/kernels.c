@@ -142,23 +142,23 @@ void kernel_swiglu_quant(gpu_cmd *cmd, const kernels *k, const struct push_swigl
 /* ---- the KV cache: see shaders/shared.h ---- */
 
 typedef struct cache_shape {
-  VkDeviceAddress host, device;
+  VkDeviceAddress device, host;
   uint64_t head_bytes, row_bytes, scale_bytes; /* of a block, a key or value, a position's scales */
-  uint32_t n_kv_heads, n_host_blocks;
+  uint32_t n_kv_heads, n_device_blocks;
 } cache_shape;
 
-static cache_shape shape_of(uint32_t kv_type, VkDeviceAddress host, VkDeviceAddress device, uint32_t n_host_blocks, uint32_t n_kv_heads,
+static cache_shape shape_of(uint32_t kv_type, VkDeviceAddress device, VkDeviceAddress host, uint32_t n_device_blocks, uint32_t n_kv_heads,
                             uint32_t head_dim) {
   uint32_t q4 = kv_type == QUANT_Q4_0;
-  return (cache_shape){host, device, 4ull * KV_HEAD_WORDS(q4, head_dim), 4ull * KV_ROW_WORDS(q4, head_dim), 4ull * KV_SCALE_WORDS(q4, head_dim),
-                       n_kv_heads, n_host_blocks};
+  return (cache_shape){device, host, 4ull * KV_HEAD_WORDS(q4, head_dim), 4ull * KV_ROW_WORDS(q4, head_dim), 4ull * KV_SCALE_WORDS(q4, head_dim),
+                       n_kv_heads, n_device_blocks};
 }
 
 typedef void (*touch)(gpu_access *a, VkDeviceAddress at, uint64_t bytes, uint32_t count, uint64_t stride);
 
 static VkDeviceAddress block_at(const cache_shape *c, uint32_t block) {
   uint64_t bytes = c->n_kv_heads * c->head_bytes;
-  return block < c->n_host_blocks ? c->host + block * bytes : c->device + (block - c->n_host_blocks) * bytes;
+  return block < c->n_device_blocks ? c->device + block * bytes : c->host + (block - c->n_device_blocks) * bytes;
 }
 
 /* Positions first .. end - 1 of one block. */
@@ -183,7 +183,7 @@ static void touch_cache(gpu_access *a, touch fn, const cache_shape *c, uint32_t 
     touch_rows(a, fn, c, begin, first % KV_BLOCK, (end < block_end ? end : block_end) - begin * KV_BLOCK);
     begin++;
   }
-  uint32_t border = c->n_host_blocks < begin ? begin : c->n_host_blocks < whole ? c->n_host_blocks : whole;
+  uint32_t border = c->n_device_blocks < begin ? begin : c->n_device_blocks < whole ? c->n_device_blocks : whole;
   touch_blocks(a, fn, c, begin, border);
   touch_blocks(a, fn, c, border, whole);
   if (end % KV_BLOCK && whole >= begin)
@@ -192,7 +192,7 @@ static void touch_cache(gpu_access *a, touch fn, const cache_shape *c, uint32_t 
 
 void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_rope_store *push, uint32_t n_tokens) {
   uint64_t n_heads = (uint64_t)n_tokens * push->n_heads, n_all = n_heads + 2ull * n_tokens * push->n_kv_heads;
-  cache_shape c = shape_of(kv_type, push->kv_host, push->kv_device, push->n_host_blocks, push->n_kv_heads, push->head_dim);
+  cache_shape c = shape_of(kv_type, push->kv_device, push->kv_host, push->n_device_blocks, push->n_kv_heads, push->head_dim);
   gpu_access a = {0};
   reads(&a, push->qkv, 4 * n_all * push->head_dim);
   reads(&a, push->rotation, 4ull * n_tokens * push->head_dim);
@@ -205,7 +205,7 @@ void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const s
 
 void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, uint32_t n_tokens) {
   uint64_t n_heads = (uint64_t)n_tokens * push->n_heads;
-  cache_shape c = shape_of(kv_type, push->kv_host, push->kv_device, push->n_host_blocks, push->n_kv_heads, push->head_dim);
+  cache_shape c = shape_of(kv_type, push->kv_device, push->kv_host, push->n_device_blocks, push->n_kv_heads, push->head_dim);
   gpu_access a = {0};
   reads(&a, push->q, 4 * n_heads * HEAD_WORDS(push->head_dim));
   reads(&a, push->q_d, 4 * n_heads * HEAD_SCALES(push->head_dim));

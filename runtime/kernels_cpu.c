@@ -232,9 +232,9 @@ typedef struct cache_row {
 static cache_row row_of(const cpu_heads *h, const cpu_cache *cache, uint32_t head, uint32_t position) {
   uint32_t block = position / KV_BLOCK, at = position % KV_BLOCK, q4 = cache->type == QUANT_Q4_0;
   size_t row = KV_ROW_WORDS(q4, h->head_dim), values = KV_BLOCK * row;
-  bool host = block < cache->n_host_blocks;
-  uint32_t *words = host ? cache->host : cache->device;
-  words += ((size_t)(host ? block : block - cache->n_host_blocks) * h->n_kv_heads + head) * KV_HEAD_WORDS(q4, h->head_dim);
+  bool first = block < cache->n_device_blocks;
+  uint32_t *words = first ? cache->device : cache->host;
+  words += ((size_t)(first ? block : block - cache->n_device_blocks) * h->n_kv_heads + head) * KV_HEAD_WORDS(q4, h->head_dim);
   return (cache_row){(uint8_t *)(words + at * row), (uint8_t *)(words + values + at * row),
                      (uint16_t *)(words + 2 * values + at * KV_SCALE_WORDS(q4, h->head_dim))};
 }

@@ -27,8 +27,8 @@ typedef struct cpu_heads { /* shapes of attention */
 
 typedef struct cpu_cache { /* of one layer: see shaders/shared.h */
   uint32_t type;          /* QUANT_Q8_0 or QUANT_Q4_0 */
-  uint32_t n_host_blocks; /* that lie in `host`, the others in `device`; a GPU's two places, here one is enough */
-  uint32_t *host, *device;
+  uint32_t n_device_blocks; /* the first ones, which lie in `device`; the others in `host`: a GPU's two places */
+  uint32_t *device, *host;
 } cpu_cache;
 
 typedef struct cpu_query {

@@ -18,9 +18,16 @@ struct hn_model {
   model_header header;   /* zero if not supported */
   hn_model_info info;
   char *strings[5];      /* of info: terminated copies */
+  hn_plan_params plan; /* as wished at loading */
   cpu_weights *cpu; /* device "cpu", or */
   gpu_device *device;
   gpu_weights *gpu;
 };
+
+/* n_ctx, with HN_CTX_MAX resolved. */
+uint32_t model_n_ctx(const hn_model *model, uint32_t n_ctx);
+
+/* QUANT_Q8_0 or QUANT_Q4_0 */
+uint32_t model_kv_type(const hn_model *model);
 
 #endif

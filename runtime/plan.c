@@ -1,5 +1,7 @@
 #include "plan.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../loader/quant.h"
@@ -7,10 +9,15 @@
 #include "forward.h"
 #include "gpu_upload.h"
 #include "planes.h"
+#include "selftest.h"
+#include "sizes.h"
 
-#define MAX_ACTIVATION_BYTES ((uint64_t)64 << 20) /* the batch shrinks until they fit */
-#define MARGIN_BYTES ((uint64_t)512 << 20)        /* left for a desktop where no budget is given */
-enum { MIN_BATCH = 16, OTHERS = 10 /* items that belong to no layer */ };
+#define MIB ((uint64_t)1 << 20)
+#define MAX_ACTIVATION_BYTES (64 * MIB)      /* the batch shrinks until they fit */
+#define MARGIN_BYTES (512 * MIB)             /* left for a desktop where no budget is given */
+#define MAX_ALLOCATION_BYTES (1024 * MIB)    /* items share allocations up to this size */
+enum { MIN_BATCH = 16, MAX_SESSIONS = 64, CHOSEN_CTX = 4096 /* at least, where none is wished */,
+       MODEL_OTHERS = 5, SESSION_OTHERS = 5 /* items that belong to no layer */, MAX_ROUNDS = 8 };
 
 static uint64_t align(uint64_t bytes) {
   return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
@@ -36,134 +43,268 @@ static uint64_t layer_bytes(const model_layer *layer) {
   return bytes;
 }
 
-/* What forward_gpu.c allocates for n tokens: x, qkv, o, gate, up, q, q_d, and the quantized input of a matrix. */
-static uint64_t activation_bytes(const model_config *c, uint64_t n) {
-  uint64_t n_q = (uint64_t)c->n_heads * c->head_dim, n_kv = (uint64_t)c->n_kv_heads * c->head_dim;
-  uint64_t widest = c->n_embd > c->n_ff ? c->n_embd : c->n_ff;
-  widest = widest > n_q ? widest : n_q;
-  uint64_t q8 = n * widest + 8 * n * (widest / ACT_BLOCK);
-  uint64_t query = 4 * n * c->n_heads * (HEAD_WORDS(c->head_dim) + HEAD_SCALES(c->head_dim));
-  return align(4 * n * (c->n_embd + n_q + 2 * n_kv + n_q + 2ull * c->n_ff) + query + q8);
-}
-
-static uint64_t logits_bytes(const model_config *c) {
-  return align(4ull * FORWARD_ALL_MAX * c->n_vocab + 4);
-}
-
-/* A block of KV_BLOCK positions of one layer, keys and values. */
-static uint64_t kv_block_bytes(const model_config *c, plan_kv kv) {
-  return align(4ull * c->n_kv_heads * KV_HEAD_WORDS(kv == PLAN_KV_Q4_0, c->head_dim));
+static uint64_t host_bytes_of_session(const model_config *c, uint32_t n_batch) {
+  uint64_t logits = align(logits_bytes(c));
+  return 2 * logits + align(4ull * n_batch * (1 + c->head_dim));
 }
 
 /* ---- what goes where ---- */
 
 typedef struct sums {
-  uint64_t layers, embedding, output, vectors; /* of weights */
-  uint64_t activations, logits, kv_block; /* kv_block: of all layers */
-  bool tied;
+  const model_header *model;
+  uint64_t weights;        /* on the device, but for those of host layers */
+  uint64_t session;        /* on the device, without the cache; each */
+  uint64_t host;           /* all that is on the host in any case */
+  uint64_t kv_block;       /* of all layers */
+  uint32_t n_sessions;
 } sums;
 
-static sums sum_up(const model_header *model, plan_kv kv, uint32_t n_batch) {
+static sums sum_up(const model_header *model, const plan_wish *wish, uint32_t n_batch) {
   const model_config *c = &model->config;
   const model_tensors *t = &model->tensors;
-  sums s = {.output = matrix_bytes(t->output), .tied = t->tok_embd == t->output};
+  sums s = {.model = model, .n_sessions = wish->n_sessions ? wish->n_sessions : 1};
+  s.weights = matrix_bytes(t->output) + align(t->output_norm->bytes);
   for (uint32_t i = 0; i < c->n_layers; i++)
-    s.layers += layer_bytes(&t->layers[i]);
-  s.embedding = s.tied ? 0 : matrix_bytes(t->tok_embd);
-  s.vectors = align(t->output_norm->bytes);
-  s.activations = activation_bytes(c, n_batch);
-  s.logits = logits_bytes(c);
-  s.kv_block = c->n_layers * kv_block_bytes(c, kv);
+    s.weights += layer_bytes(&t->layers[i]);
+  s.session = align(activations_of(c, n_batch).bytes) + align(logits_bytes(c));
+  s.host = STAGING_BYTES + (t->tok_embd == t->output ? 0 : matrix_bytes(t->tok_embd)) + s.n_sessions * host_bytes_of_session(c, n_batch);
+  s.kv_block = c->n_layers * kv_block_bytes(c, wish->kv_type);
   return s;
 }
 
 static uint32_t choose_batch(const model_config *c) {
   uint32_t n = MAX_BATCH;
-  while (n > MIN_BATCH && activation_bytes(c, n) + logits_bytes(c) > MAX_ACTIVATION_BYTES)
+  while (n > MIN_BATCH && activations_of(c, n).bytes + logits_bytes(c) > MAX_ACTIVATION_BYTES)
     n /= 2;
   return n;
 }
 
-/* How many of n things of `each` bytes fit into `room`. */
-static uint32_t that_fit(uint64_t room, uint64_t each, uint32_t n) {
-  uint64_t fit = room / each;
-  return fit < n ? (uint32_t)fit : n;
+static uint32_t smaller(uint64_t a, uint32_t b) {
+  return a < b ? (uint32_t)a : b;
 }
 
-static void place(plan *p, const model_header *model, const sums *s, uint32_t n_ctx_wished) {
-  const model_config *c = &model->config;
-  uint64_t fixed = s->output + s->vectors + s->activations + s->logits, weights = fixed + s->layers;
-  uint64_t room = p->budget_bytes > weights ? p->budget_bytes - weights : 0;
-  uint32_t blocks_of_model = (c->n_ctx_train + KV_BLOCK - 1) / KV_BLOCK;
-  uint64_t longest = (uint64_t)that_fit(room, s->kv_block, blocks_of_model) * KV_BLOCK;
-  p->n_ctx_max = (uint32_t)(longest < c->n_ctx_train ? longest : c->n_ctx_train);
-  p->n_ctx = n_ctx_wished ? n_ctx_wished : p->n_ctx_max ? p->n_ctx_max : (KV_BLOCK < c->n_ctx_train ? KV_BLOCK : c->n_ctx_train);
-  p->n_blocks = (p->n_ctx + KV_BLOCK - 1) / KV_BLOCK;
-  p->n_host_blocks = p->n_blocks - that_fit(room, s->kv_block, p->n_blocks);
+static uint32_t blocks_of(uint32_t n_ctx) {
+  return (n_ctx + KV_BLOCK - 1) / KV_BLOCK;
+}
+
+static void choose_context(plan *p, const model_config *c, uint32_t n_ctx_wished, uint64_t blocks_that_fit) {
+  p->base.n_ctx_max = smaller(blocks_that_fit * KV_BLOCK, c->n_ctx_train);
+  uint32_t least = c->n_ctx_train < CHOSEN_CTX ? c->n_ctx_train : CHOSEN_CTX;
+  p->base.n_ctx = n_ctx_wished ? n_ctx_wished : p->base.n_ctx_max > least ? p->base.n_ctx_max : least;
+  p->n_blocks = blocks_of(p->base.n_ctx);
+}
+
+/* Fills the numbers of the plan such that what is on the device takes at most `budget`, where that can be. */
+static void place(plan *p, const sums *s, const plan_wish *wish, uint64_t budget) {
+  const model_config *c = &s->model->config;
+  uint64_t device = s->weights + s->n_sessions * s->session, each = s->n_sessions * s->kv_block;
+  choose_context(p, c, wish->n_ctx, budget > device ? (budget - device) / each : 0);
   /* Layers leave, last first, only where no block of the cache is left on the device. */
-  uint64_t device = weights;
-  while (device > p->budget_bytes && p->n_host_layers < c->n_layers)
-    device -= layer_bytes(&model->tensors.layers[c->n_layers - ++p->n_host_layers]);
+  p->base.n_host_layers = wish->n_host_layers > 0 ? (uint32_t)wish->n_host_layers : 0;
+  for (uint32_t i = 0; i < p->base.n_host_layers; i++)
+    device -= layer_bytes(&s->model->tensors.layers[c->n_layers - 1 - i]);
+  while (wish->n_host_layers < 0 && device > budget && p->base.n_host_layers < c->n_layers)
+    device -= layer_bytes(&s->model->tensors.layers[c->n_layers - ++p->base.n_host_layers]);
+  p->n_host_blocks = p->n_blocks - smaller(budget > device ? (budget - device) / each : 0, p->n_blocks);
+  uint32_t positions = p->n_host_blocks * KV_BLOCK;
+  p->base.n_host_positions = positions < p->base.n_ctx ? positions : p->base.n_ctx;
 }
 
-/* ---- the items ---- */
+/* ---- items and allocations ---- */
 
-static void add(plan *p, const char *name, int32_t layer, plan_heap heap, uint64_t bytes) {
+typedef struct builder {
+  plan *plan;
+  uint64_t max_allocation;
+  plan_owner owner;
+  uint32_t session;
+  uint32_t last[PLAN_PROCESS + 1]; /* the allocation of each place that is being filled; UINT32_MAX: none */
+} builder;
+
+static void begin(builder *b, plan_owner owner, uint32_t session) {
+  b->owner = owner;
+  b->session = session;
+  for (int i = 0; i <= PLAN_PROCESS; i++)
+    b->last[i] = UINT32_MAX;
+}
+
+/* NULL where bytes is 0. */
+static const hn_plan_item *add(builder *b, const char *name, int32_t layer, plan_place place, uint64_t bytes) {
+  plan *p = b->plan;
+  uint64_t limit = b->max_allocation < MAX_ALLOCATION_BYTES ? b->max_allocation : MAX_ALLOCATION_BYTES;
   if (bytes == 0)
-    return;
-  p->items[p->n_items++] = (plan_item){name, layer, heap, align(bytes)};
-  *(heap == PLAN_DEVICE ? &p->device_bytes : &p->host_bytes) += align(bytes);
+    return NULL;
+  bytes = align(bytes);
+  uint32_t *last = &b->last[place];
+  if (*last == UINT32_MAX || p->allocations[*last].bytes + bytes > limit) {
+    *last = p->n_allocations++;
+    p->allocations[*last] = (plan_allocation){place, b->owner, b->session, 0};
+  }
+  plan_allocation *a = &p->allocations[*last];
+  hn_plan_item *item = &p->items[p->base.n_items++];
+  *item = (hn_plan_item){name, layer, place != PLAN_DEVICE, bytes, *last, a->bytes};
+  a->bytes += bytes;
+  return item;
 }
 
-static void add_layer(plan *p, const model_header *model, uint32_t i, plan_kv kv) {
-  const model_layer *layer = &model->tensors.layers[i];
-  plan_heap heap = i + p->n_host_layers < model->config.n_layers ? PLAN_DEVICE : PLAN_HOST;
-  uint64_t block = kv_block_bytes(&model->config, kv);
+static void add_layer(builder *b, const sums *s, uint32_t i) {
+  const model_layer *from = &s->model->tensors.layers[i];
+  plan_layer *to = &b->plan->layers[i];
+  plan_place place = i + b->plan->base.n_host_layers < s->model->config.n_layers ? PLAN_DEVICE : PLAN_HOST;
   for (int m = 0; m < N_LAYER_MATRICES; m++)
-    add(p, layer->matrices[m]->name, (int32_t)i, heap, matrix_bytes(layer->matrices[m]));
+    to->matrices[m] = add(b, from->matrices[m]->name, (int32_t)i, place, matrix_bytes(from->matrices[m]));
   for (int v = 0; v < N_LAYER_VECTORS; v++)
-    if (layer->vectors[v])
-      add(p, layer->vectors[v]->name, (int32_t)i, heap, layer->vectors[v]->bytes);
-  add(p, "KV cache", (int32_t)i, PLAN_DEVICE, (p->n_blocks - p->n_host_blocks) * block);
-  add(p, "KV cache, oldest", (int32_t)i, PLAN_HOST, p->n_host_blocks * block);
+    if (from->vectors[v])
+      to->vectors[v] = add(b, from->vectors[v]->name, (int32_t)i, place, from->vectors[v]->bytes);
 }
 
-static void add_all(plan *p, const model_header *model, const sums *s, plan_kv kv) {
-  const model_config *c = &model->config;
-  const model_tensors *t = &model->tensors;
-  add(p, t->output->name, -1, PLAN_DEVICE, s->output);
-  add(p, t->output_norm->name, -1, PLAN_DEVICE, t->output_norm->bytes);
-  for (uint32_t i = 0; i < c->n_layers; i++)
-    add_layer(p, model, i, kv);
-  add(p, "activations", -1, PLAN_DEVICE, s->activations);
-  add(p, "logits", -1, PLAN_DEVICE, s->logits);
-  if (!s->tied)
-    add(p, t->tok_embd->name, -1, PLAN_HOST, s->embedding);
-  add(p, "logits, read back", -1, PLAN_HOST, s->logits);
-  add(p, "tokens and rotation", -1, PLAN_HOST, 4ull * p->n_batch * (1 + c->head_dim));
-  add(p, "staging", -1, PLAN_HOST, STAGING_BYTES);
+static void add_model(builder *b, const sums *s) {
+  plan *p = b->plan;
+  const model_tensors *t = &s->model->tensors;
+  begin(b, PLAN_MODEL, 0);
+  p->output = add(b, t->output->name, -1, PLAN_DEVICE, matrix_bytes(t->output));
+  p->output_norm = add(b, t->output_norm->name, -1, PLAN_DEVICE, t->output_norm->bytes);
+  for (uint32_t i = 0; i < s->model->config.n_layers; i++)
+    add_layer(b, s, i);
+  p->tok_embd = t->tok_embd == t->output ? p->output : add(b, t->tok_embd->name, -1, PLAN_HOST, matrix_bytes(t->tok_embd));
+  begin(b, PLAN_LOADING, 0);
+  add(b, "staging", -1, PLAN_HOST, STAGING_BYTES);
+  add(b, "self-test", -1, PLAN_HOST, sizeof(selftest_input) + sizeof(selftest_output));
 }
 
-hn_status plan_init(const model_header *model, const plan_memory *memory, const plan_wish *wish, plan *out, hn_error *err) {
-  const model_config *c = &model->config;
-  *out = (plan){.n_batch = choose_batch(c)};
-  if (wish->n_ctx > c->n_ctx_train)
-    return hn_fail(err, HN_ERROR_ARGUMENT, "a context of %u tokens: the model was made for %u", (unsigned)wish->n_ctx, (unsigned)c->n_ctx_train);
-  out->items = calloc((size_t)c->n_layers * ((size_t)N_LAYER_MATRICES + N_LAYER_VECTORS + 2) + OTHERS, sizeof *out->items);
-  if (!out->items)
-    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a plan");
-  uint64_t free_bytes = memory->device_bytes > MARGIN_BYTES ? memory->device_bytes - MARGIN_BYTES : 0;
-  out->budget_bytes = wish->budget_bytes ? wish->budget_bytes : free_bytes;
-  if (out->budget_bytes > memory->device_bytes)
-    out->budget_bytes = memory->device_bytes;
-  sums s = sum_up(model, wish->kv, out->n_batch);
-  place(out, model, &s, wish->n_ctx);
-  add_all(out, model, &s, wish->kv);
-  out->fits = out->device_bytes <= out->budget_bytes && out->host_bytes <= memory->host_bytes;
+static void add_session(builder *b, const sums *s, uint32_t index) {
+  plan *p = b->plan;
+  const model_config *c = &s->model->config;
+  uint64_t block = kv_block_bytes(c, p->kv_type);
+  begin(b, PLAN_SESSION, index);
+  const hn_plan_item *scratch = add(b, "activations", -1, PLAN_DEVICE, activations_of(c, p->base.n_batch).bytes);
+  const hn_plan_item *logits = add(b, "logits", -1, PLAN_DEVICE, logits_bytes(c));
+  const hn_plan_item *readback = add(b, "logits, read back", -1, PLAN_READBACK, logits_bytes(c));
+  const hn_plan_item *input = add(b, "tokens and rotation", -1, PLAN_HOST, 4ull * p->base.n_batch * (1 + c->head_dim));
+  add(b, "tokens and logits", -1, PLAN_PROCESS, logits_bytes(c) + 4ull * p->base.n_ctx);
+  for (uint32_t i = 0; i < c->n_layers; i++) {
+    const hn_plan_item *device = add(b, "KV cache", (int32_t)i, PLAN_DEVICE, (p->n_blocks - p->n_host_blocks) * block);
+    const hn_plan_item *host = add(b, "KV cache, last positions", (int32_t)i, PLAN_HOST, p->n_host_blocks * block);
+    if (index > 0)
+      continue;
+    p->layers[i].cache_device = device;
+    p->layers[i].cache_host = host;
+  }
+  if (index > 0)
+    return;
+  p->activations = scratch;
+  p->logits = logits;
+  p->readback = readback;
+  p->input = input;
+}
+
+static void build(plan *p, const sums *s, uint64_t max_allocation) {
+  builder b = {.plan = p, .max_allocation = max_allocation};
+  p->n_allocations = 0;
+  p->base.n_items = 0;
+  p->base.device_bytes = p->base.host_bytes = 0;
+  add_model(&b, s);
+  for (uint32_t i = 0; i < s->n_sessions; i++)
+    add_session(&b, s, i);
+  for (uint32_t i = 0; i < p->n_allocations; i++) {
+    plan_allocation *a = &p->allocations[i];
+    a->bytes = (a->bytes + PLAN_PAGE - 1) / PLAN_PAGE * PLAN_PAGE;
+    *(a->place == PLAN_DEVICE ? &p->base.device_bytes : &p->base.host_bytes) += a->bytes;
+  }
+}
+
+/* What one decoded token reads with a full context. */
+static void count_reads(plan *p) {
+  uint64_t device = 0, host = 0;
+  for (size_t i = 0; i < p->base.n_items; i++) {
+    const hn_plan_item *item = &p->items[i];
+    const plan_allocation *a = &p->allocations[item->allocation];
+    bool read = a->owner == PLAN_MODEL ? item != p->tok_embd || p->tok_embd == p->output : a->owner == PLAN_SESSION && item->layer >= 0;
+    if (read && (a->owner == PLAN_MODEL || a->session == 0))
+      *(item->on_host ? &host : &device) += item->bytes;
+  }
+  p->base.token_device_bytes = device;
+  p->base.token_host_bytes = host;
+}
+
+/* ---- the plan ---- */
+
+/* On a unified device what is on the host counts too. */
+static uint64_t choose_budget(const hn_memory *memory, const plan_wish *wish, const sums *s) {
+  uint64_t margin = memory->unified ? memory->device_bytes / 2 : MARGIN_BYTES;
+  uint64_t limit = memory->unified ? memory->device_bytes - margin : memory->device_free > margin ? memory->device_free - margin : 0;
+  if (memory->unified) {
+    limit = limit < memory->device_free ? limit : memory->device_free;
+    limit = limit > s->host ? limit - s->host : 0;
+  }
+  uint64_t budget = wish->budget_bytes ? wish->budget_bytes : limit;
+  return budget < memory->device_free ? budget : memory->device_free;
+}
+
+static bool fits(const plan *p, const hn_memory *memory, uint64_t taken) {
+  uint64_t device = p->base.device_bytes + taken, host = p->base.host_bytes;
+  for (size_t i = 0; i < p->n_allocations; i++)
+    if (p->allocations[i].bytes > memory->max_allocation_bytes && p->allocations[i].place != PLAN_PROCESS)
+      return false;
+  return device <= p->base.budget_bytes && (memory->unified ? device + host <= memory->device_free : host <= memory->host_free);
+}
+
+static hn_status check(const model_header *model, const plan_wish *wish, hn_error *err) {
+  uint32_t longest = model->config.n_ctx_train;
+  if (wish->n_ctx > longest)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "a context of %u tokens: the model was made for %u", (unsigned)wish->n_ctx, (unsigned)longest);
+  if (wish->n_batch > MAX_BATCH)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "batches of %u tokens: at most %d", (unsigned)wish->n_batch, MAX_BATCH);
+  if (wish->n_sessions > MAX_SESSIONS)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "%u sessions: at most %d", (unsigned)wish->n_sessions, MAX_SESSIONS);
   return HN_OK;
+}
+
+hn_status plan_init(const model_header *model, const hn_memory *memory, const plan_wish *wish, plan *out, hn_error *err) {
+  const model_config *c = &model->config;
+  *out = (plan){.kv_type = wish->kv_type};
+  hn_status status = check(model, wish, err);
+  if (status)
+    return status;
+  out->base.n_batch = wish->n_batch ? wish->n_batch : choose_batch(c);
+  sums s = sum_up(model, wish, out->base.n_batch);
+  size_t n_items = (size_t)c->n_layers * ((size_t)N_LAYER_MATRICES + N_LAYER_VECTORS + 2 * s.n_sessions) + MODEL_OTHERS + s.n_sessions * SESSION_OTHERS;
+  out->items = calloc(n_items, sizeof *out->items);
+  out->allocations = calloc(n_items, sizeof *out->allocations);
+  out->layers = calloc(c->n_layers, sizeof *out->layers);
+  if (!out->items || !out->allocations || !out->layers) {
+    plan_finish(out);
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a plan");
+  }
+  out->base.items = out->items;
+  out->base.budget_bytes = choose_budget(memory, wish, &s);
+  /* Allocations are rounded up: where the sum of them exceeds the budget, a little less is placed. */
+  uint64_t room = out->base.budget_bytes > wish->taken_bytes ? out->base.budget_bytes - wish->taken_bytes : 0, budget = room;
+  for (int i = 0; i < MAX_ROUNDS; i++) {
+    place(out, &s, wish, budget);
+    build(out, &s, memory->max_allocation_bytes);
+    uint64_t device = out->base.device_bytes;
+    if (device <= room)
+      break;
+    budget = budget > device - room ? budget - (device - room) : 0;
+  }
+  count_reads(out);
+  out->base.fits = fits(out, memory, wish->taken_bytes);
+  return HN_OK;
+}
+
+hn_status plan_check(const plan *p, const char *device, hn_error *err) {
+  const hn_plan *b = &p->base;
+  if (b->fits)
+    return HN_OK;
+  return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY,
+                 "%s: %" PRIu64 " MiB of its memory and %" PRIu64 " MiB of the host's are needed for a context of %u tokens, and the budget is "
+                 "%" PRIu64 " MiB; a shorter context needs less, a larger budget may be given",
+                 device, b->device_bytes / MIB + 1, b->host_bytes / MIB + 1, (unsigned)b->n_ctx, b->budget_bytes / MIB);
 }
 
 void plan_finish(plan *p) {
   free(p->items);
+  free(p->allocations);
+  free(p->layers);
   *p = (plan){0};
 }

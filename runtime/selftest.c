@@ -89,10 +89,10 @@ static void fill_head(random *r, uint32_t q4, uint32_t *words) {
 void selftest_fill_cache(uint32_t kv_type, selftest_input *in) {
   uint32_t q4 = kv_type == QUANT_Q4_0, head = (uint32_t)(KV_HEAD_WORDS(q4, SELFTEST_HEAD_DIM));
   random r = {200 + kv_type};
-  for (uint32_t i = 0; i < SELFTEST_HOST_BLOCKS * SELFTEST_KV_HEADS; i++)
-    fill_head(&r, q4, in->kv_host + i * head);
-  for (uint32_t i = 0; i < (SELFTEST_KV_BLOCKS - SELFTEST_HOST_BLOCKS) * SELFTEST_KV_HEADS; i++)
+  for (uint32_t i = 0; i < SELFTEST_DEVICE_BLOCKS * SELFTEST_KV_HEADS; i++)
     fill_head(&r, q4, in->kv_device + i * head);
+  for (uint32_t i = 0; i < (SELFTEST_KV_BLOCKS - SELFTEST_DEVICE_BLOCKS) * SELFTEST_KV_HEADS; i++)
+    fill_head(&r, q4, in->kv_host + i * head);
 }
 
 size_t selftest_matrix_bytes(uint32_t type) {
@@ -225,13 +225,13 @@ static void launch_cached(selftest *self, const kernels *k, kernel_id id, uint32
   selftest_fill_cache(kv_type, self->in.mapped);
   if (id == KERNEL_ROPE_STORE)
     kernel_rope_store(self->cmd, k, kv_type,
-                      &(struct push_rope_store){IN(qkv), IN(rotation), OUT(query.q), OUT(query.d), OUT(cache.host), OUT(cache.device), heads,
+                      &(struct push_rope_store){IN(qkv), IN(rotation), OUT(query.q), OUT(query.d), OUT(cache.device), OUT(cache.host), heads,
                                                 kv, dim, 1, SELFTEST_STORE},
                       SELFTEST_ATTEND);
   else
     kernel_attention(self->cmd, k, kv_type,
-                     &(struct push_attention){IN(query), IN(query_d), IN(kv_host), IN(kv_device), OUT(o), heads, kv, dim,
-                                              SELFTEST_HOST_BLOCKS, SELFTEST_FIRST, x_rsqrt((float)dim)},
+                     &(struct push_attention){IN(query), IN(query_d), IN(kv_device), IN(kv_host), OUT(o), heads, kv, dim,
+                                              SELFTEST_DEVICE_BLOCKS, SELFTEST_FIRST, x_rsqrt((float)dim)},
                      SELFTEST_ATTEND);
 }
 

@@ -17,7 +17,7 @@ enum { /* shapes: odd where the kernels allow it */
   SELFTEST_HEADS = 6, SELFTEST_KV_HEADS = 2, SELFTEST_HEAD_DIM = 80, /* padded to 96 */
   SELFTEST_FIRST = 127, SELFTEST_ATTEND = 2, /* tokens at positions 127 and 128, the last of a block and the first of the next */
   SELFTEST_STORE = KV_BLOCK - 1, /* the first position that rope_store writes, in a cache of two blocks */
-  SELFTEST_KV_BLOCKS = 3, SELFTEST_HOST_BLOCKS = 2,
+  SELFTEST_KV_BLOCKS = 3, SELFTEST_DEVICE_BLOCKS = 2,
   SELFTEST_KV_BLOCK_WORDS = SELFTEST_KV_HEADS * KV_HEAD_WORDS(0, SELFTEST_HEAD_DIM), /* Q4_0 needs less */
   SELFTEST_OUT_BYTES = 65536,
 };
@@ -34,8 +34,8 @@ typedef struct selftest_input {
   _Alignas(16) float rotation[SELFTEST_ATTEND * SELFTEST_HEAD_DIM];
   _Alignas(16) int8_t query[SELFTEST_ATTEND * SELFTEST_HEADS * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4];
   _Alignas(16) float query_d[SELFTEST_ATTEND * SELFTEST_HEADS * HEAD_SCALES(SELFTEST_HEAD_DIM)];
-  _Alignas(16) uint32_t kv_host[SELFTEST_HOST_BLOCKS * SELFTEST_KV_BLOCK_WORDS];
-  _Alignas(16) uint32_t kv_device[(SELFTEST_KV_BLOCKS - SELFTEST_HOST_BLOCKS) * SELFTEST_KV_BLOCK_WORDS];
+  _Alignas(16) uint32_t kv_device[SELFTEST_DEVICE_BLOCKS * SELFTEST_KV_BLOCK_WORDS];
+  _Alignas(16) uint32_t kv_host[(SELFTEST_KV_BLOCKS - SELFTEST_DEVICE_BLOCKS) * SELFTEST_KV_BLOCK_WORDS];
   _Alignas(16) uint8_t planes[2 * TILE_ROWS * SELFTEST_COLS * 2]; /* of the weights under test, plane behind plane */
 } selftest_input;
 
@@ -57,14 +57,14 @@ typedef union selftest_output {
   } query; /* rope_store; the cache it writes follows at 8192 */
   struct {
     uint8_t before[8192];
-    uint32_t host[SELFTEST_KV_BLOCK_WORDS], device[SELFTEST_KV_BLOCK_WORDS]; /* a block each: the positions are SELFTEST_STORE and the next */
+    uint32_t device[SELFTEST_KV_BLOCK_WORDS], host[SELFTEST_KV_BLOCK_WORDS]; /* a block each: the positions are SELFTEST_STORE and the next */
   } cache;
 } selftest_output;
 
 /* All of it but the planes and the cache. Ties, zeros, blocks below X_TINY, the largest codes and subnormal scales are among it. */
 void selftest_fill(selftest_input *in);
 
-/* A cache of a type, kv_host and kv_device. */
+/* A cache of a type, kv_device and kv_host. */
 void selftest_fill_cache(uint32_t kv_type, selftest_input *in);
 
 /* The (SELFTEST_ROWS, SELFTEST_COLS) weights of a type as a file has them; blocks: selftest_matrix_bytes(type). */

@@ -1,16 +1,16 @@
-#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "../loader/quant.h"
 #include "kernels_cpu.h"
 #include "model_object.h"
 
-enum { DEFAULT_CTX = 4096 };
+enum { CPU_CTX = 4096 }; /* of the device "cpu" where none is wished */
 
 struct hn_session {
   hn_model *model;
   forward *forward;
   uint32_t n_ctx, n_batch, n_past;
+  int32_t *tokens; /* (n_past of n_ctx) the timeline */
   float *logits; /* (FORWARD_ALL_MAX, n_vocab); the last evaluated token's row first */
   const float *last;
   int32_t argmax;
@@ -18,21 +18,37 @@ struct hn_session {
   atomic_bool cancel;
 };
 
-static hn_status read_params(const hn_model *model, const hn_session_params *params, hn_session *self, hn_error *err) {
+static hn_status check_params(const hn_model *model, const hn_session_params *params, hn_error *err) {
   uint32_t train = model->header.config.n_ctx_train;
-  self->n_ctx = params->n_ctx ? params->n_ctx : train < DEFAULT_CTX ? train : DEFAULT_CTX;
-  self->n_batch = params->n_batch ? params->n_batch : MAX_BATCH;
-  if (self->n_ctx > train)
-    return hn_fail(err, HN_ERROR_ARGUMENT, "a context of %u tokens: the model was trained for at most %u", (unsigned)self->n_ctx,
+  if (params->n_ctx > train && params->n_ctx != HN_CTX_MAX)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "a context of %u tokens: the model was trained for at most %u", (unsigned)params->n_ctx,
                    (unsigned)train);
-  if (self->n_batch > MAX_BATCH)
-    return hn_fail(err, HN_ERROR_ARGUMENT, "n_batch %u: expected at most %d", (unsigned)self->n_batch, MAX_BATCH);
-  if (params->kv_type != HN_KV_Q8_0 && params->kv_type != HN_KV_Q4_0)
-    return hn_fail(err, HN_ERROR_ARGUMENT, "kv_type %d: expected HN_KV_Q8_0 or HN_KV_Q4_0", (int)params->kv_type);
+  if (params->n_batch > MAX_BATCH)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "n_batch %u: expected at most %d", (unsigned)params->n_batch, MAX_BATCH);
   if (params->n_threads > 64)
     return hn_fail(err, HN_ERROR_ARGUMENT, "n_threads %u: expected at most 64", (unsigned)params->n_threads);
-  if (self->n_batch > self->n_ctx)
-    self->n_batch = self->n_ctx;
+  return HN_OK;
+}
+
+static hn_status create_forward(hn_session *self, const hn_session_params *params, hn_error *err) {
+  const hn_model *model = self->model;
+  uint32_t train = model->header.config.n_ctx_train;
+  forward_params p = {model_n_ctx(model, params->n_ctx), params->n_batch, model_kv_type(model), params->n_threads};
+  if (model->gpu)
+    return forward_gpu_create(model->gpu, &p, &self->forward, err);
+  p.n_ctx = p.n_ctx ? p.n_ctx : model->plan.n_ctx ? model_n_ctx(model, model->plan.n_ctx) : train < CPU_CTX ? train : CPU_CTX;
+  p.n_batch = p.n_batch ? p.n_batch : MAX_BATCH;
+  p.n_batch = p.n_batch < p.n_ctx ? p.n_batch : p.n_ctx;
+  return forward_cpu_create(model->cpu, &p, &self->forward, err);
+}
+
+static hn_status allocate(hn_session *self, hn_error *err) {
+  self->n_ctx = self->forward->n_ctx;
+  self->n_batch = self->forward->n_batch;
+  self->tokens = malloc(self->n_ctx * sizeof *self->tokens);
+  self->logits = malloc((size_t)FORWARD_ALL_MAX * self->model->info.n_vocab * sizeof *self->logits);
+  if (!self->tokens || !self->logits)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the logits of a session");
   return HN_OK;
 }
 
@@ -48,14 +64,11 @@ hn_status hn_session_create(hn_model *model, const hn_session_params *params, hn
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
   self->model = model;
   self->argmax = -1;
-  hn_status status = read_params(model, params, self, err);
-  if (!status && !(self->logits = malloc((size_t)FORWARD_ALL_MAX * model->info.n_vocab * sizeof(float))))
-    status = hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for logits");
-  forward_params forward_wish = {self->n_ctx, self->n_batch, params->kv_type == HN_KV_Q4_0 ? QUANT_Q4_0 : QUANT_Q8_0, params->n_threads};
-  if (!status && model->gpu)
-    status = forward_gpu_create(model->gpu, &forward_wish, &self->forward, err);
-  else if (!status)
-    status = forward_cpu_create(model->cpu, &forward_wish, &self->forward, err);
+  hn_status status = check_params(model, params, err);
+  if (!status)
+    status = create_forward(self, params, err);
+  if (!status)
+    status = allocate(self, err);
   if (status)
     hn_session_destroy(&self);
   *out = self;
@@ -68,6 +81,7 @@ void hn_session_destroy(hn_session **session) {
     return;
   if (self->forward)
     self->forward->destroy(self->forward);
+  free(self->tokens);
   free(self->logits);
   free(self);
   *session = NULL;
@@ -121,6 +135,7 @@ static hn_status eval(hn_session *self, const int32_t *ids, size_t n, hn_logits_
     self->lost = status != HN_ERROR_CANCELLED;
     return status;
   }
+  memcpy(self->tokens + self->n_past, ids, n * sizeof *ids);
   self->n_past += (uint32_t)n;
   self->last = self->logits + (fn ? (size_t)(rows - 1) * self->model->info.n_vocab : 0);
   if (fn)

@@ -3,11 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpu_info.h"
 #include "gpu_upload.h"
 #include "threads.h"
 #include "variants.h"
-
-enum { OTHERS = 3 }; /* tensors that belong to no layer */
 
 typedef struct loading {
   gpu_weights *weights;
@@ -19,25 +18,10 @@ typedef struct loading {
   hn_error *err;
 } loading;
 
-static hn_status add_buffer(loading *l, const gguf_tensor *tensor, gpu_memory_kind kind, uint64_t bytes, gpu_buffer **out) {
-  gpu_weights *w = l->weights;
-  *out = &w->buffers[w->n_buffers];
-  hn_status status = gpu_buffer_init(w->device, kind, bytes, tensor->name, *out, l->err);
-  w->n_buffers += !status;
-  return status;
-}
-
-static hn_status load_vector(loading *l, const gguf_tensor *tensor, VkDeviceAddress *out) {
-  gpu_buffer *buffer;
-  *out = 0;
-  if (!tensor)
-    return HN_OK;
-  hn_status status = add_buffer(l, tensor, GPU_MEMORY_DEVICE, tensor->bytes, &buffer);
-  if (!status)
-    status = gpu_upload_bytes(&l->upload, tensor->data, tensor->bytes, buffer, l->err);
-  if (!status)
-    *out = buffer->address;
-  return status;
+static hn_status load_vector(loading *l, const gguf_tensor *tensor, const hn_plan_item *item, VkDeviceAddress *out) {
+  arena_place place = arena_at(&l->weights->arena, item);
+  *out = place.address;
+  return item ? gpu_upload_bytes(&l->upload, tensor->data, tensor->bytes, place.buffer, place.offset, l->err) : HN_OK;
 }
 
 /* ---- matrices: tiles are rearranged by all threads into the staging buffer, plane behind plane ---- */
@@ -98,31 +82,29 @@ static hn_status send_matrix(loading *l, tiles *t, const uint64_t offsets[N_PLAN
   return status;
 }
 
-static hn_status load_matrix(loading *l, const gguf_tensor *tensor, gpu_memory_kind kind, gpu_matrix *out) {
+static hn_status load_matrix(loading *l, const gguf_tensor *tensor, const hn_plan_item *item, gpu_matrix *out) {
   tiles t = {.matrix = matrix_of(tensor)};
-  uint64_t offsets[N_PLANES], bytes = 0;
-  gpu_buffer *buffer;
+  arena_place place = arena_at(&l->weights->arena, item);
+  uint64_t offsets[N_PLANES], end = place.offset;
   t.planes = planes_of(t.matrix.type, t.matrix.n_rows, t.matrix.n_cols / QUANT_GRANULE);
   for (int p = 0; p < N_PLANES; p++) {
-    offsets[p] = bytes;
-    bytes += t.planes.n_tiles * t.planes.tile_bytes[p];
+    offsets[p] = end;
+    end += t.planes.n_tiles * t.planes.tile_bytes[p];
   }
-  hn_status status = add_buffer(l, tensor, kind, bytes, &buffer);
-  if (!status)
-    status = send_matrix(l, &t, offsets, buffer);
+  hn_status status = send_matrix(l, &t, offsets, place.buffer);
   if (status)
     return status;
   *out = (gpu_matrix){.type = t.matrix.type, .n_rows = t.matrix.n_rows, .n_granules = t.matrix.n_cols / QUANT_GRANULE};
   for (int p = 0; p < N_PLANES; p++)
-    out->planes[p] = t.planes.tile_bytes[p] ? buffer->address + offsets[p] : 0;
+    out->planes[p] = t.planes.tile_bytes[p] ? place.buffer->address + offsets[p] : 0;
   l->done += tensor->bytes;
   if (l->params.progress && !l->params.progress(l->params.user, l->done, l->total))
     return hn_fail(l->err, HN_ERROR_CANCELLED, "loading was cancelled");
   return HN_OK;
 }
 
-static hn_status load_product(loading *l, const gguf_tensor *tensor, gpu_matrix *out) {
-  hn_status status = load_matrix(l, tensor, GPU_MEMORY_DEVICE, out);
+static hn_status load_product(loading *l, const gguf_tensor *tensor, const hn_plan_item *item, gpu_matrix *out) {
+  hn_status status = load_matrix(l, tensor, item, out);
   if (!status)
     status = variants_add(&l->variants, KERNEL_MATVEC, out->type, l->err);
   if (!status)
@@ -132,22 +114,21 @@ static hn_status load_product(loading *l, const gguf_tensor *tensor, gpu_matrix 
 
 /* ---- the model ---- */
 
-static hn_status load_layer(loading *l, const model_layer *from, gpu_layer *to) {
+static hn_status load_layer(loading *l, const model_layer *from, const plan_layer *items, gpu_layer *to) {
   hn_status status = HN_OK;
   for (int i = 0; i < N_LAYER_VECTORS && !status; i++)
-    status = load_vector(l, from->vectors[i], &to->vectors[i]);
+    status = load_vector(l, from->vectors[i], items->vectors[i], &to->vectors[i]);
   for (int i = 0; i < N_LAYER_MATRICES && !status; i++)
-    status = load_product(l, from->matrices[i], &to->matrices[i]);
+    status = load_product(l, from->matrices[i], items->matrices[i], &to->matrices[i]);
   return status;
 }
 
-/* An embedding table of its own is read a row per token: it stays in the memory of the host. */
 static hn_status load_embedding(loading *l, const model_tensors *t) {
   gpu_weights *w = l->weights;
-  hn_status status = load_product(l, t->output, &w->output);
+  hn_status status = load_product(l, t->output, w->plan.output, &w->output);
   w->tok_embd = w->output;
   if (!status && t->tok_embd != t->output)
-    status = load_matrix(l, t->tok_embd, GPU_MEMORY_HOST, &w->tok_embd);
+    status = load_matrix(l, t->tok_embd, w->plan.tok_embd, &w->tok_embd);
   return status ? status : variants_add(&l->variants, KERNEL_EMBED, w->tok_embd.type, l->err);
 }
 
@@ -158,7 +139,9 @@ static hn_status load(loading *l, const model_header *model) {
   if (t->rope_freqs)
     memcpy(freqs, t->rope_freqs->data, t->rope_freqs->bytes);
   rope_init(&model->config, t->rope_freqs ? freqs : NULL, &w->rope);
-  hn_status status = variants_init(&w->kernels, spirv_modules, !l->params.trust, &l->variants, l->err);
+  hn_status status = arena_init(w->device, &w->plan, PLAN_MODEL, &w->arena, l->err);
+  if (!status)
+    status = variants_init(&w->kernels, spirv_modules, !l->params.trust, &l->variants, l->err);
   if (!status)
     status = variants_add_plain(&l->variants, l->err);
   if (!status)
@@ -168,12 +151,23 @@ static hn_status load(loading *l, const model_header *model) {
   if (!status)
     status = load_embedding(l, t);
   if (!status)
-    status = load_vector(l, t->output_norm, &w->output_norm);
+    status = load_vector(l, t->output_norm, w->plan.output_norm, &w->output_norm);
   for (uint32_t i = 0; i < model->config.n_layers && !status; i++)
-    status = load_layer(l, &t->layers[i], &w->layers[i]);
+    status = load_layer(l, &t->layers[i], &w->plan.layers[i], &w->layers[i]);
   gpu_upload_finish(&l->upload);
   threads_destroy(&l->pool);
   variants_finish(&l->variants);
+  return status;
+}
+
+static hn_status make_plan(gpu_weights *self, const plan_wish *wish, hn_error *err) {
+  const gpu_device *d = self->device;
+  gpu_info_memory(d->physical, &d->info, &self->memory);
+  hn_status status = plan_init(self->model, &self->memory, wish, &self->plan, err);
+  if (!status)
+    status = plan_check(&self->plan, d->info.name, err);
+  if (!status)
+    self->device->limit_bytes = self->plan.base.budget_bytes;
   return status;
 }
 
@@ -186,15 +180,17 @@ hn_status gpu_weights_create(gpu_device *device, const model_header *model, cons
     self->device = device;
     kernels_init(device, &self->kernels);
     self->config = model->config;
+    self->model = model;
     self->layers = calloc(n_layers, sizeof *self->layers);
-    self->buffers = calloc(n_layers * ((size_t)N_LAYER_MATRICES + N_LAYER_VECTORS) + OTHERS, sizeof *self->buffers);
   }
-  if (!self || !self->layers || !self->buffers) {
+  if (!self || !self->layers) {
     gpu_weights_destroy(&self);
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for %u layers", (unsigned)n_layers);
   }
   loading l = {.weights = self, .params = *params, .total = model_matrix_bytes(model), .err = err};
-  hn_status status = load(&l, model);
+  hn_status status = make_plan(self, &params->wish, err);
+  if (!status)
+    status = load(&l, model);
   if (status)
     gpu_weights_destroy(&self);
   *out = self;
@@ -205,11 +201,14 @@ void gpu_weights_destroy(gpu_weights **weights) {
   gpu_weights *self = *weights;
   if (!self)
     return;
-  for (size_t i = 0; i < self->n_buffers; i++)
-    gpu_buffer_finish(self->device, &self->buffers[i]);
+  arena_finish(&self->arena);
+  plan_finish(&self->plan);
   kernels_finish(&self->kernels);
-  free(self->buffers);
   free(self->layers);
   free(self);
   *weights = NULL;
+}
+
+const plan *gpu_weights_plan(const gpu_weights *weights) {
+  return &weights->plan;
 }

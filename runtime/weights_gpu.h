@@ -2,6 +2,7 @@
 #ifndef HN_WEIGHTS_GPU_H
 #define HN_WEIGHTS_GPU_H
 
+#include "arena.h"
 #include "forward_gpu.h"
 #include "kernels.h"
 #include "planes.h"
@@ -19,8 +20,10 @@ struct gpu_weights {
   gpu_matrix tok_embd, output; /* one and the same where they are tied */
   VkDeviceAddress output_norm;
   gpu_layer *layers;
-  gpu_buffer *buffers; /* one per tensor */
-  size_t n_buffers;
+  const model_header *model;
+  hn_memory memory; /* before anything was loaded */
+  plan plan;
+  arena arena; /* all weights */
 };
 
 #endif

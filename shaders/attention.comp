@@ -10,8 +10,8 @@
 layout(local_size_x = 64) in; // KV_BLOCK; head_dim <= 256
 
 layout(push_constant, std430) uniform Push {
-  uvec2 q, q_d, kv_host, kv_device, o;
-  uint n_heads, n_kv_heads, head_dim, n_host_blocks, first;
+  uvec2 q, q_d, kv_device, kv_host, o;
+  uint n_heads, n_kv_heads, head_dim, n_device_blocks, first;
   float scale;
 } p;
 

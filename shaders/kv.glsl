@@ -1,5 +1,5 @@
 // kv.glsl: where the KV cache has a head's block of positions (layout: shared.h). Built with TYPE_Q8_0 or TYPE_Q4_0, and included
-// behind push constants p with kv_host, kv_device, n_host_blocks, n_kv_heads, head_dim.
+// behind push constants p with kv_device, kv_host, n_device_blocks, n_kv_heads, head_dim.
 
 #ifdef TYPE_Q4_0
 #define Q4 1
@@ -16,10 +16,10 @@ struct KvBlock { // of one head
 };
 
 KvBlock kv_block(uint head, uint block) {
-  bool host = block < p.n_host_blocks;
+  bool first = block < p.n_device_blocks;
   KvBlock b;
-  b.base = host ? p.kv_host : p.kv_device;
-  b.k = ((host ? block : block - p.n_host_blocks) * p.n_kv_heads + head) * uint(KV_HEAD_WORDS(Q4, p.head_dim));
+  b.base = first ? p.kv_device : p.kv_host;
+  b.k = ((first ? block : block - p.n_device_blocks) * p.n_kv_heads + head) * uint(KV_HEAD_WORDS(Q4, p.head_dim));
   b.v = b.k + KV_BLOCK * ROW_WORDS;
   b.scales = b.v + KV_BLOCK * ROW_WORDS;
   return b;

@@ -8,8 +8,8 @@
 layout(local_size_x = 64) in; // head_dim <= 256
 
 layout(push_constant, std430) uniform Push {
-  uvec2 qkv, rotation, q, q_d, kv_host, kv_device;
-  uint n_heads, n_kv_heads, head_dim, n_host_blocks, first;
+  uvec2 qkv, rotation, q, q_d, kv_device, kv_host;
+  uint n_heads, n_kv_heads, head_dim, n_device_blocks, first;
 } p;
 
 #include "kv.glsl"

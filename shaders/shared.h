@@ -8,7 +8,7 @@
  *   q, per head             HEAD_WORDS words of int8 and HEAD_SCALES floats, one per HEAD_BLOCK values
  * where for head_dim values HEAD_WORDS = 8 * ceil(head_dim / 32): heads are padded with zeros to a multiple of 32.
  *
- * KV cache of a layer: blocks of KV_BLOCK positions, the first n_host_blocks in one place (of the host's memory), the others in another.
+ * KV cache of a layer: blocks of KV_BLOCK positions, the first n_device_blocks in one place, the others in another (of the host's memory).
  * A block holds one key/value head after the other; of a head, its positions' rows of keys, then those of values, then those of scales:
  *   Q8_0  keys, values      HEAD_WORDS words of int8
  *         scales            f16: HEAD_SCALES of the key, one per HEAD_BLOCK values, then one of the whole value
@@ -77,16 +77,16 @@ struct push_rope_store {
   ADDRESS qkv;     /* (n_tokens, n_heads + 2 * n_kv_heads, head_dim) f32 */
   ADDRESS rotation; /* (n_tokens, head_dim / 2) pairs of cos and sin */
   ADDRESS q, q_d;  /* (n_tokens, n_heads) heads */
-  ADDRESS kv_host, kv_device; /* the layer's cache: blocks 0 .. n_host_blocks - 1, and the others */
-  uint n_heads, n_kv_heads, head_dim, n_host_blocks, first; /* first: the position of token 0 */
+  ADDRESS kv_device, kv_host; /* the layer's cache: blocks 0 .. n_device_blocks - 1, and the others */
+  uint n_heads, n_kv_heads, head_dim, n_device_blocks, first; /* first: the position of token 0 */
 };
 
 /* out[token][head] = softmax(q . k * scale) . v over the positions up to the token's own */
 struct push_attention {
   ADDRESS q, q_d;
-  ADDRESS kv_host, kv_device; /* as in push_rope_store */
+  ADDRESS kv_device, kv_host; /* as in push_rope_store */
   ADDRESS o; /* (n_tokens, n_heads, head_dim) f32 */
-  uint n_heads, n_kv_heads, head_dim, n_host_blocks, first;
+  uint n_heads, n_kv_heads, head_dim, n_device_blocks, first;
   float scale; /* 1 / sqrt(head_dim) */
 };
 

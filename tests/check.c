@@ -178,9 +178,9 @@ cpu_heads check_heads(check *c) {
 check_cache check_kv(check *c, check_use use, const cpu_heads *h, uint32_t n_ctx) {
   uint32_t n_blocks = (n_ctx + KV_BLOCK - 1) / KV_BLOCK;
   uint64_t bytes = 4ull * h->n_kv_heads * KV_HEAD_WORDS(c->type == QUANT_Q4_0, h->head_dim);
-  check_cache k = {.n_host_blocks = check_size(c, 0, n_blocks)};
-  k.host = k.n_host_blocks ? use(c, "kv_host", k.n_host_blocks * bytes) : NULL;
-  k.device = k.n_host_blocks < n_blocks ? use(c, "kv_device", (n_blocks - k.n_host_blocks) * bytes) : NULL;
+  check_cache k = {.n_device_blocks = check_size(c, 0, n_blocks)};
+  k.device = k.n_device_blocks ? use(c, "kv_device", k.n_device_blocks * bytes) : NULL;
+  k.host = k.n_device_blocks < n_blocks ? use(c, "kv_host", (n_blocks - k.n_device_blocks) * bytes) : NULL;
   return k;
 }
 
@@ -211,8 +211,8 @@ void check_fill_kv(check *c, const check_cache *cache, const cpu_heads *h) {
 }
 
 cpu_cache check_cpu_cache(const check *c, const check_cache *cache) {
-  return (cpu_cache){c->type, cache->n_host_blocks, cache->host ? (uint32_t *)(void *)cache->host->host : NULL,
-                     cache->device ? (uint32_t *)(void *)cache->device->host : NULL};
+  return (cpu_cache){c->type, cache->n_device_blocks, cache->device ? (uint32_t *)(void *)cache->device->host : NULL,
+                     cache->host ? (uint32_t *)(void *)cache->host->host : NULL};
 }
 
 VkDeviceAddress check_at(const check_tensor *t) {
@@ -424,7 +424,7 @@ static void time_case(check *c, const check_case *one) {
   timing t = {c, one};
   bool ok = place(c, GPU_MEMORY_DEVICE, false, &err) && !gpu_upload_init(c->device, &upload, &err);
   for (uint32_t i = 0; i < c->n_tensors && ok; i++)
-    ok = !gpu_upload_bytes(&upload, c->tensors[i].host, c->tensors[i].bytes, &c->tensors[i].buffer, &err);
+    ok = !gpu_upload_bytes(&upload, c->tensors[i].host, c->tensors[i].bytes, &c->tensors[i].buffer, 0, &err);
   c->measure->cmd->observer = (gpu_observer){see, c};
   ok = ok && !measure_recorded(c->measure, true, record, &t, &seconds, &err);
   if (ok) {

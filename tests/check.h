@@ -120,8 +120,8 @@ cpu_q8 check_cpu_act(check_q8 rows);
 cpu_heads check_heads(check *c);
 
 typedef struct check_cache { /* of the module's type */
-  check_tensor *host, *device; /* NULL: no block lies there */
-  uint32_t n_host_blocks;
+  check_tensor *device, *host; /* NULL: no block lies there */
+  uint32_t n_device_blocks;
 } check_cache;
 
 /* A KV cache of n_ctx positions; contents are left to the caller. */

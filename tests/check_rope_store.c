@@ -25,8 +25,8 @@ static void launch(void *data) {
   const rope_case *a = data;
   const cpu_heads *h = &a->heads;
   kernel_rope_store(a->c->cmd, &a->c->kernels, a->c->type,
-                    &(struct push_rope_store){a->qkv->at, a->rotation->at, a->q->at, a->q_d->at, check_at(a->kv.host), check_at(a->kv.device),
-                                              h->n_heads, h->n_kv_heads, h->head_dim, a->kv.n_host_blocks, a->first},
+                    &(struct push_rope_store){a->qkv->at, a->rotation->at, a->q->at, a->q_d->at, check_at(a->kv.device), check_at(a->kv.host),
+                                              h->n_heads, h->n_kv_heads, h->head_dim, a->kv.n_device_blocks, a->first},
                     a->n_tokens);
 }
 

@@ -49,26 +49,41 @@ static model_header llama_8b(uint32_t type) {
   return m;
 }
 
-static const plan_memory card = {.device_bytes = 6144 * MIB, .host_bytes = 32768 * MIB};
+static const hn_memory card = {.device_bytes = 6144 * MIB, .device_free = 6144 * MIB, .host_free = 32768 * MIB, .max_allocation_bytes = 4096 * MIB};
 
-static plan make(const model_header *m, const plan_memory *memory, plan_wish wish) {
+static plan make(const model_header *m, const hn_memory *memory, plan_wish wish) {
+  wish.n_host_layers = -1;
+  wish.kv_type = wish.kv_type ? wish.kv_type : QUANT_Q8_0;
   plan p;
   hn_error err = {0};
   assert_int_equal(plan_init(m, memory, &wish, &p, &err), HN_OK);
-  uint64_t device = 0, host = 0;
-  for (size_t i = 0; i < p.n_items; i++) {
-    assert_true(p.items[i].bytes % PLAN_ALIGNMENT == 0 && p.items[i].bytes > 0);
-    *(p.items[i].heap == PLAN_DEVICE ? &device : &host) += p.items[i].bytes;
+  /* Items lie in their allocations one behind the other, and the sums are those of the allocations. */
+  uint64_t device = 0, host = 0, *end = calloc(p.n_allocations, sizeof *end);
+  assert_non_null(end);
+  for (size_t i = 0; i < p.base.n_items; i++) {
+    const hn_plan_item *item = &p.base.items[i];
+    assert_true(item->bytes % PLAN_ALIGNMENT == 0 && item->bytes > 0 && item->allocation < p.n_allocations);
+    assert_true(item->offset == end[item->allocation]);
+    end[item->allocation] += item->bytes;
+    assert_true(item->on_host == (p.allocations[item->allocation].place != PLAN_DEVICE));
   }
-  assert_true(device == p.device_bytes && host == p.host_bytes);
-  assert_true(!p.fits || (p.device_bytes <= p.budget_bytes && p.host_bytes <= memory->host_bytes));
+  for (uint32_t i = 0; i < p.n_allocations; i++) {
+    const plan_allocation *a = &p.allocations[i];
+    assert_true(a->bytes >= end[i] && a->bytes < end[i] + PLAN_PAGE && a->bytes % PLAN_PAGE == 0);
+    assert_true(!p.base.fits || a->bytes <= memory->max_allocation_bytes);
+    *(a->place == PLAN_DEVICE ? &device : &host) += a->bytes;
+  }
+  free(end);
+  assert_true(device == p.base.device_bytes && host == p.base.host_bytes);
+  assert_true(!p.base.fits || device <= p.base.budget_bytes);
+  assert_true(!p.base.fits || (memory->unified ? device + host <= memory->device_free : host <= memory->host_free));
   return p;
 }
 
 static uint64_t bytes_of(const plan *p, const char *name) {
   uint64_t sum = 0;
-  for (size_t i = 0; i < p->n_items; i++)
-    sum += strcmp(p->items[i].name, name) == 0 ? p->items[i].bytes : 0;
+  for (size_t i = 0; i < p->base.n_items; i++)
+    sum += strcmp(p->base.items[i].name, name) == 0 ? p->base.items[i].bytes : 0;
   return sum;
 }
 
@@ -77,36 +92,36 @@ static void test_8b_in_6_gib(void **state) {
   (void)state;
   static const struct {
     uint32_t type;
-    plan_kv kv;
+    uint32_t kv;
     uint32_t n_ctx;
-  } cases[] = {{QUANT_Q4_0, PLAN_KV_Q8_0, 21500}, {QUANT_Q4_0, PLAN_KV_Q4_0, 39500},
-               {QUANT_Q4_K, PLAN_KV_Q8_0, 17700}, {QUANT_Q4_K, PLAN_KV_Q4_0, 32500}};
+  } cases[] = {{QUANT_Q4_0, QUANT_Q8_0, 21500}, {QUANT_Q4_0, QUANT_Q4_0, 39500},
+               {QUANT_Q4_K, QUANT_Q8_0, 17700}, {QUANT_Q4_K, QUANT_Q4_0, 32500}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     model_header m = llama_8b(cases[i].type);
-    plan p = make(&m, &card, (plan_wish){.budget_bytes = 5632 * MIB, .kv = cases[i].kv});
-    printf("%s, KV %s: %u tokens, %llu MiB of %llu\n", quant_info(cases[i].type).name, cases[i].kv ? "q4_0" : "q8_0", (unsigned)p.n_ctx,
-           (unsigned long long)(p.device_bytes / MIB), (unsigned long long)(p.budget_bytes / MIB));
-    assert_true(p.fits && p.n_ctx == p.n_ctx_max && p.n_ctx >= cases[i].n_ctx);
+    plan p = make(&m, &card, (plan_wish){.budget_bytes = 5632 * MIB, .kv_type = cases[i].kv});
+    printf("%s, KV %s: %u tokens, %llu MiB of %llu\n", quant_info(cases[i].type).name, quant_info(cases[i].kv).name, (unsigned)p.base.n_ctx,
+           (unsigned long long)(p.base.device_bytes / MIB), (unsigned long long)(p.base.budget_bytes / MIB));
+    assert_true(p.base.fits && p.base.n_ctx == p.base.n_ctx_max && p.base.n_ctx >= cases[i].n_ctx);
     assert_int_equal(p.n_host_blocks, 0);
     assert_true(bytes_of(&p, "activations") + bytes_of(&p, "logits") <= 64 * MIB);
     /* One block more would not fit. */
-    assert_true(p.device_bytes + bytes_of(&p, "KV cache") / p.n_blocks > p.budget_bytes);
-    plan automatic = make(&m, &card, (plan_wish){.kv = cases[i].kv}); /* leaves as much for a desktop */
-    assert_true(automatic.n_ctx == p.n_ctx && automatic.budget_bytes == 5632 * MIB);
+    assert_true(p.base.device_bytes + bytes_of(&p, "KV cache") / p.n_blocks > p.base.budget_bytes);
+    plan automatic = make(&m, &card, (plan_wish){.kv_type = cases[i].kv}); /* leaves as much for a desktop */
+    assert_true(automatic.base.n_ctx == p.base.n_ctx && automatic.base.budget_bytes == 5632 * MIB);
     plan_finish(&automatic);
     plan_finish(&p);
   }
 }
 
-/* 128K: the oldest blocks of the cache go to the host, all weights stay. */
+/* 128K: blocks of the cache go to the host, all weights stay. */
 static void test_host_blocks(void **state) {
   (void)state;
   model_header m = llama_8b(QUANT_Q4_K);
   plan p = make(&m, &card, (plan_wish){.budget_bytes = 6144 * MIB, .n_ctx = 131072});
-  assert_true(p.fits && p.n_ctx == 131072 && p.n_blocks == 2048);
-  assert_true(p.n_host_blocks > 0 && p.n_host_blocks < p.n_blocks && p.n_host_layers == 0);
-  assert_true(bytes_of(&p, "KV cache") + bytes_of(&p, "KV cache, oldest") == (uint64_t)2048 * KV_BLOCK * 8 * 268 * 32);
-  assert_true(p.device_bytes + (uint64_t)KV_BLOCK * 8 * 268 * 32 > p.budget_bytes);
+  assert_true(p.base.fits && p.base.n_ctx == 131072 && p.n_blocks == 2048);
+  assert_true(p.n_host_blocks > 0 && p.n_host_blocks < p.n_blocks && p.base.n_host_layers == 0);
+  assert_true(bytes_of(&p, "KV cache") + bytes_of(&p, "KV cache, last positions") == (uint64_t)2048 * KV_BLOCK * 8 * 268 * 32);
+  assert_true(p.base.device_bytes + (uint64_t)KV_BLOCK * 8 * 268 * 32 > p.base.budget_bytes);
   plan_finish(&p);
 }
 
@@ -114,17 +129,19 @@ static void test_host_blocks(void **state) {
 static void test_host_layers(void **state) {
   (void)state;
   model_header m = llama_8b(QUANT_Q4_0);
-  plan_memory small = {.device_bytes = 4096 * MIB, .host_bytes = 16384 * MIB};
+  hn_memory small = {.device_bytes = 4096 * MIB, .device_free = 4096 * MIB, .host_free = 16384 * MIB, .max_allocation_bytes = 2048 * MIB};
   plan p = make(&m, &small, (plan_wish){.budget_bytes = 3000 * MIB, .n_ctx = 8192});
-  assert_true(p.fits && p.n_ctx_max == 0 && p.n_host_blocks == p.n_blocks);
-  assert_true(p.n_host_layers > 0 && p.n_host_layers < 32);
-  for (size_t i = 0; i < p.n_items; i++)
-    if (strcmp(p.items[i].name, "gate") == 0)
-      assert_true(p.items[i].heap == (p.items[i].layer < 32 - (int32_t)p.n_host_layers ? PLAN_DEVICE : PLAN_HOST));
+  assert_true(p.base.fits && p.base.n_ctx_max == 0 && p.n_host_blocks > 0);
+  /* The room that the last of them left is used by the cache. */
+  assert_true(p.base.device_bytes + (uint64_t)KV_BLOCK * 8 * 268 * 32 + PLAN_PAGE > p.base.budget_bytes);
+  assert_true(p.base.n_host_layers > 0 && p.base.n_host_layers < 32);
+  for (size_t i = 0; i < p.base.n_items; i++)
+    if (strcmp(p.base.items[i].name, "gate") == 0)
+      assert_true(p.base.items[i].on_host == (p.base.items[i].layer >= 32 - (int32_t)p.base.n_host_layers));
   plan_finish(&p);
-  small.host_bytes = 1024 * MIB;
+  small.host_free = 1024 * MIB;
   p = make(&m, &small, (plan_wish){.budget_bytes = 3000 * MIB, .n_ctx = 8192});
-  assert_false(p.fits);
+  assert_false(p.base.fits);
   plan_finish(&p);
 }
 
@@ -138,10 +155,10 @@ static void test_limits(void **state) {
   plan_finish(&p);
   /* A budget above what the card has is no more than the card; a huge card gives the model's context. */
   p = make(&m, &card, (plan_wish){.budget_bytes = 100000 * MIB});
-  assert_true(p.budget_bytes == card.device_bytes);
+  assert_true(p.base.budget_bytes == card.device_bytes);
   plan_finish(&p);
-  p = make(&m, &(plan_memory){.device_bytes = 81920 * MIB, .host_bytes = 32768 * MIB}, (plan_wish){0});
-  assert_true(p.fits && p.n_ctx == 131072 && p.n_host_blocks == 0);
+  p = make(&m, &(hn_memory){.device_bytes = 81920 * MIB, .device_free = 81920 * MIB, .host_free = 32768 * MIB, .max_allocation_bytes = 4096 * MIB}, (plan_wish){0});
+  assert_true(p.base.fits && p.base.n_ctx == 131072 && p.n_host_blocks == 0);
   plan_finish(&p);
   plan_finish(&p);
 }

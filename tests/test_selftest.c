@@ -24,14 +24,14 @@ static cpu_q8 activations(void) {
 static const cpu_heads heads = {SELFTEST_HEADS, SELFTEST_KV_HEADS, SELFTEST_HEAD_DIM};
 
 static void rope_store(uint32_t kv_type) {
-  const cpu_cache cache = {kv_type, 1, out.cache.host, out.cache.device};
+  const cpu_cache cache = {kv_type, 1, out.cache.device, out.cache.host};
   for (uint32_t t = 0; t < SELFTEST_ATTEND; t++)
     cpu_rope_store(&heads, in.qkv + t * (SELFTEST_HEADS + 2 * SELFTEST_KV_HEADS) * SELFTEST_HEAD_DIM, in.rotation + t * SELFTEST_HEAD_DIM,
                    SELFTEST_STORE + t, t, (cpu_query){out.query.q, out.query.d}, &cache);
 }
 
 static void attention(uint32_t kv_type) {
-  const cpu_cache cache = {kv_type, SELFTEST_HOST_BLOCKS, in.kv_host, in.kv_device};
+  const cpu_cache cache = {kv_type, SELFTEST_DEVICE_BLOCKS, in.kv_device, in.kv_host};
   selftest_fill_cache(kv_type, &in);
   for (uint32_t t = 0; t < SELFTEST_ATTEND; t++)
     for (uint32_t head = 0; head < SELFTEST_HEADS; head++)

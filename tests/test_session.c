@@ -104,7 +104,7 @@ static void can_be_cancelled(void **state) {
 
 static void checks_parameters(void **state) {
   (void)state;
-  static const hn_session_params wrong[] = {{.n_ctx = 513}, {.n_batch = 513}, {.kv_type = (hn_kv_type)9}, {.n_threads = 65}};
+  static const hn_session_params wrong[] = {{.n_ctx = 513}, {.n_batch = 513}, {.n_threads = 65}};
   hn_session *none = NULL;
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     assert_int_equal(hn_session_create(model, &wrong[i], &none, NULL), HN_ERROR_ARGUMENT);

@@ -192,11 +192,11 @@ int cmd_chat(const options *opt) {
   interrupt_catch(c.interactive);
   int code = runner_open_context(&c.r, opt);
   if (code == EXIT_OK)
-    code = runner_load(&c.r);
+    code = runner_load(&c.r, opt->plan.n_ctx);
   if (code == EXIT_OK)
     code = check_template(&c);
   if (code == EXIT_OK)
-    code = runner_open_session(&c.r, opt->n_ctx);
+    code = runner_open_session(&c.r);
   if (code == EXIT_OK)
     code = sampler_open(&c.r, &c.sampler, &c.seed);
   if (code == EXIT_OK) {

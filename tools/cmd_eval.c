@@ -150,9 +150,9 @@ int cmd_eval(const options *opt) {
   if (code == EXIT_OK)
     code = runner_open_context(&r, opt);
   if (code == EXIT_OK)
-    code = runner_load(&r);
+    code = runner_load(&r, opt->plan.n_ctx);
   if (code == EXIT_OK)
-    code = runner_open_session(&r, opt->n_ctx);
+    code = runner_open_session(&r);
   if (code == EXIT_OK)
     code = check_ids(&r, &ids);
   if (code == EXIT_OK)

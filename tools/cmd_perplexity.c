@@ -107,7 +107,7 @@ static int measure(runner *r, id_list *ids, size_t n_ctx) {
 int cmd_perplexity(const options *opt) {
   if (!required(opt->model, "perplexity", "-m FILE") || !required(opt->file, "perplexity", "-f TEXT"))
     return EXIT_USAGE;
-  uint32_t n_ctx = opt->n_ctx > 0 ? opt->n_ctx : DEFAULT_CTX;
+  uint32_t n_ctx = opt->plan.n_ctx > 0 ? opt->plan.n_ctx : DEFAULT_CTX;
   if (n_ctx < MIN_CTX) {
     print_error("perplexity: --ctx must be at least %d", (int)MIN_CTX);
     return EXIT_USAGE;
@@ -122,13 +122,13 @@ int cmd_perplexity(const options *opt) {
   interrupt_catch(false);
   code = runner_open_context(&r, opt);
   if (code == EXIT_OK)
-    code = runner_load(&r);
+    code = runner_load(&r, n_ctx);
   if (code == EXIT_OK)
     code = runner_tokenize(&r, text, length, opt->no_bos ? HN_TOKENIZE_NO_BOS : 0u, &ids);
   if (code == EXIT_OK)
-    code = runner_open_session(&r, n_ctx);
+    code = runner_open_session(&r);
   if (code == EXIT_OK)
-    code = measure(&r, &ids, n_ctx);
+    code = measure(&r, &ids, hn_session_n_ctx(r.session));
   free(ids.data);
   free(text);
   return runner_finish(&r, code);

@@ -51,7 +51,7 @@ static int answer(runner *r, const char *text, size_t length) {
   uint64_t seed = 0;
   int code = tokenize_prompt(r, text, length, &ids);
   if (code == EXIT_OK)
-    code = runner_open_session(r, r->opt->n_ctx);
+    code = runner_open_session(r);
   if (code == EXIT_OK && too_long(r, ids.n, "the prompt"))
     code = EXIT_USAGE;
   if (code == EXIT_OK)
@@ -92,7 +92,7 @@ int cmd_run(const options *opt) {
   interrupt_catch(false);
   code = runner_open_context(&r, opt);
   if (code == EXIT_OK)
-    code = runner_load(&r);
+    code = runner_load(&r, opt->plan.n_ctx);
   if (code == EXIT_OK)
     code = answer(&r, text, length);
   free(text);

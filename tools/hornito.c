@@ -72,10 +72,6 @@ int main(int argc, char **argv) {
       options_help(cmd);
       return out_finish(EXIT_OK);
     }
-    if (opt.kv != NULL && strcmp(opt.kv, "q8_0") != 0) {
-      print_error("%s: --kv \"%s\" is not known: there is q8_0", cmd->name, opt.kv);
-      return EXIT_USAGE;
-    }
     return cmd->run(&opt);
   }
   print_error("unknown command \"%s\": see hornito --help", name);

@@ -16,6 +16,9 @@ typedef enum option_kind {
   KIND_U32,
   KIND_SEED,
   KIND_FLOAT,
+  KIND_CTX,   /* tokens or "max" */
+  KIND_BYTES, /* 6GiB */
+  KIND_KV,
 } option_kind;
 
 typedef struct option {
@@ -66,9 +69,12 @@ static const option table[] = {
     {"--json", NULL, "print JSON", FIELD(json), 0, 0, COMMAND_INFO | COMMAND_DEVICES, KIND_FLAG},
     {"--device", "I|NAME|cpu", "the device by index or part of its name, cpu for plain C (the best one)",
      FIELD(device), 0, 0, EVALUATING, KIND_TEXT},
-    {"--ctx", "N", "tokens that the context holds (the model's, at most 4096; perplexity: 512)", FIELD(n_ctx), 1,
-     MAX_CTX, EVALUATING, KIND_U32},
-    {"--kv", "TYPE", "type of the KV cache: q8_0 (q8_0)", FIELD(kv), 0, 0, EVALUATING, KIND_TEXT},
+    {"--ctx", "N|max", "tokens that the context holds, max for the model's (what fits the device; cpu: 4096; perplexity: 512)",
+     FIELD(plan.n_ctx), 1, MAX_CTX, EVALUATING | COMMAND_PLAN, KIND_CTX},
+    {"--kv", "TYPE", "type of the KV cache: q8_0, or q4_0, which takes half (q8_0)", FIELD(plan.kv_type), 0, 0,
+     EVALUATING | COMMAND_PLAN, KIND_KV},
+    {"--vram-budget", "6GiB", "of the device's memory at most; what it does not hold lies in the host's (what is free)",
+     FIELD(plan.vram_budget), 0, 0, EVALUATING | COMMAND_PLAN, KIND_BYTES},
     {"--threads", "N", "threads of the device cpu (one per processor)", FIELD(n_threads), 1, 64, EVALUATING, KIND_U32},
     {"--no-bos", NULL, "add no beginning-of-text token", FIELD(no_bos), 0, 0,
      COMMAND_RUN | COMMAND_CHAT | COMMAND_TOKENIZE | COMMAND_PERPLEXITY, KIND_FLAG},
@@ -90,6 +96,28 @@ bool parse_integer(const char *text, uint64_t lowest, uint64_t highest, uint64_t
     return false;
   *value = number;
   return true;
+}
+
+bool parse_bytes(const char *text, uint64_t *value) {
+  static const struct {
+    const char *name;
+    double bytes;
+  } units[] = {{"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"", 1.0}};
+  char digits[32];
+  float ignored = 0.0f;
+  size_t n = strspn(text, "0123456789.");
+  if (n == 0 || n >= sizeof digits)
+    return false;
+  memcpy(digits, text, n);
+  digits[n] = 0;
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+    if (strcmp(text + n, units[i].name) != 0 || !parse_number(digits, 0, 1e15, &ignored))
+      continue;
+    double bytes = strtod(digits, NULL) * units[i].bytes;
+    *value = bytes < 1e18 ? (uint64_t)bytes : 0;
+    return *value > 0;
+  }
+  return false;
 }
 
 bool parse_number(const char *text, double lowest, double highest, float *value) {
@@ -153,6 +181,27 @@ static bool set(const command *cmd, const option *o, const char *value, options 
       return false;
     }
     return true;
+  case KIND_CTX:
+    number = HN_CTX_MAX;
+    if (strcmp(value, "max") != 0 && !parse_integer(value, (uint64_t)o->lowest, (uint64_t)o->highest, &number)) {
+      print_error("%s: %s takes a whole number from %.0f to %.0f, or max, not \"%s\"", cmd->name, o->name, o->lowest,
+                  o->highest, value);
+      return false;
+    }
+    *(uint32_t *)field = (uint32_t)number;
+    return true;
+  case KIND_BYTES:
+    if (!parse_bytes(value, field)) {
+      print_error("%s: %s takes a size such as 6GiB, 5632MiB or a number of bytes, not \"%s\"", cmd->name, o->name, value);
+      return false;
+    }
+    return true;
+  case KIND_KV:
+    *(hn_kv_type *)field = strcmp(value, "q4_0") == 0 ? HN_KV_Q4_0 : HN_KV_Q8_0;
+    if (strcmp(value, "q8_0") == 0 || strcmp(value, "q4_0") == 0)
+      return true;
+    print_error("%s: %s \"%s\" is not known: there are q8_0 and q4_0", cmd->name, o->name, value);
+    return false;
   }
   return false;
 }

@@ -23,11 +23,13 @@ typedef enum command_id { /* bits, so that an option can belong to several */
                           COMMAND_TOKENIZE = 16,
                           COMMAND_EVAL = 32,
                           COMMAND_PERPLEXITY = 64,
+                          COMMAND_PLAN = 128,
 } command_id;
 
 typedef struct options { /* NULL, 0 and false: not given */
-  const char *model, *device, *kv;
-  uint32_t n_ctx, n_threads;
+  const char *model, *device;
+  hn_plan_params plan;
+  uint32_t n_threads;
   bool no_bos, validation;
   const char *prompt, *system;
   uint32_t n_predict; /* UINT32_MAX: not given */
@@ -60,6 +62,9 @@ void options_help(const command *cmd);
 
 /* A whole decimal number of lowest .. highest; nothing before or behind it. */
 bool parse_integer(const char *text, uint64_t lowest, uint64_t highest, uint64_t *value);
+
+/* "5632MiB", "6GiB", "1.5GiB", "4096" bytes: 1 or more. */
+bool parse_bytes(const char *text, uint64_t *value);
 
 /* A finite number of lowest .. highest, with a point as decimal separator; nothing before or behind it. */
 bool parse_number(const char *text, double lowest, double highest, float *value);

@@ -105,7 +105,20 @@ static int print_device(const runner *r) {
   return EXIT_OK;
 }
 
-int runner_load(runner *r) {
+/* What was chosen for the device's memory. */
+static void print_memory(const runner *r) {
+  const hn_plan *p = hn_model_get_plan(r->model);
+  char device[HUMAN_SIZE], host[HUMAN_SIZE];
+  if (p == NULL)
+    return;
+  print_note("memory: %s of the device's, %s of the host's, for a context of %u tokens", human_bytes(p->device_bytes, device),
+             human_bytes(p->host_bytes, host), (unsigned)p->n_ctx);
+  if (p->n_host_positions > 0)
+    print_note("the last %u positions of it%s lie in the host's memory, which is slower to read", (unsigned)p->n_host_positions,
+               p->n_host_layers > 0 ? ", and the last layers," : "");
+}
+
+int runner_load(runner *r, uint32_t n_ctx) {
   const options *opt = r->opt;
   int code = print_device(r);
   if (code != EXIT_OK)
@@ -115,6 +128,7 @@ int runner_load(runner *r) {
       .device = opt->device,
       .cache_dir = cache_path("pipelines", cache),
       .progress = on_progress,
+      .plan = {.vram_budget = opt->plan.vram_budget, .n_ctx = n_ctx, .kv_type = opt->plan.kv_type},
   };
   hn_error err = {0};
   hn_status status = hn_model_load(r->ctx, opt->model, &params, &r->model, &err);
@@ -122,11 +136,12 @@ int runner_load(runner *r) {
   if (status != HN_OK)
     return print_failure(&err);
   hn_model_get_info(r->model, &r->info);
+  print_memory(r);
   return EXIT_OK;
 }
 
-int runner_open_session(runner *r, uint32_t n_ctx) {
-  const hn_session_params params = {.n_ctx = n_ctx, .kv_type = HN_KV_Q8_0, .n_threads = r->opt->n_threads};
+int runner_open_session(runner *r) {
+  const hn_session_params params = {.n_threads = r->opt->n_threads};
   hn_error err = {0};
   if (hn_session_create(r->model, &params, &r->session, &err) != HN_OK)
     return print_failure(&err);

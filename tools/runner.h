@@ -25,9 +25,9 @@ typedef struct id_list {
  * was done, and gives the exit code that is left: a message of the validation layer turns EXIT_OK into EXIT_FAILED.
  */
 int runner_open_context(runner *r, const options *opt);
-int runner_load(runner *r);                                              /* context, device line, model */
+int runner_load(runner *r, uint32_t n_ctx);                              /* device line, model, memory line; n_ctx: see hn_plan_params */
 int runner_load_header(runner *r, const options *opt, const char *path); /* no weights, no session */
-int runner_open_session(runner *r, uint32_t n_ctx);                      /* 0: the default */
+int runner_open_session(runner *r);
 int runner_finish(runner *r, int code);
 
 /* Text or messages to ids. On failure, which is printed, the list is empty. */

@@ -195,7 +195,7 @@ hn_status model_test(measure *m, const bench_options *o, const char *path, bench
   if (model) {
     snprintf(model->file, sizeof model->file, "%s", path);
     describe(&s, model);
-    status = subject_fill_cache(&s, m->device, err);
+    status = subject_fill_cache(&s, err);
   }
   if (!status)
     status = run_tests(m, o, &s, model, err);

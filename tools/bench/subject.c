@@ -5,7 +5,8 @@
 
 #include "../../loader/quant.h"
 #include "../../loader/tokenizer.h"
-#include "../../runtime/gpu_upload.h"
+#include "../../runtime/sizes.h"
+#include "../../shaders/shared.h"
 
 static hn_status open_file(subject *s, const char *path, hn_error *err) {
   tokenizer *tok = NULL;
@@ -21,13 +22,17 @@ static hn_status open_file(subject *s, const char *path, hn_error *err) {
 }
 
 hn_status subject_init(gpu_device *device, const char *path, const subject_params *params, subject *out, hn_error *err) {
-  *out = (subject){.n_ctx = params->n_ctx, .n_batch = params->n_batch};
+  *out = (subject){0};
   hn_status status = open_file(out, path, err);
+  gpu_weights_params load = params->weights;
+  load.wish = (plan_wish){.n_ctx = params->n_ctx, .n_batch = params->n_batch, .kv_type = QUANT_Q8_0, .n_host_layers = -1};
   if (!status)
-    status = gpu_weights_create(device, &out->header, &params->weights, &out->weights, err);
+    status = gpu_weights_create(device, &out->header, &load, &out->weights, err);
   if (!status)
     status = forward_gpu_create(out->weights, &(forward_params){params->n_ctx, params->n_batch, QUANT_Q8_0, 0}, &out->forward, err);
   if (!status) {
+    out->n_ctx = out->forward->n_ctx;
+    out->n_batch = out->forward->n_batch;
     out->cmd = forward_gpu_cmd(out->forward);
     out->logits = malloc(out->header.config.n_vocab * sizeof *out->logits);
     if (!out->logits)
@@ -80,23 +85,21 @@ hn_status subject_eval_all(subject *s, uint32_t first, uint32_t n, float *logits
   return status ? status : eval_batch(s, first, n, FORWARD_ALL, logits, err);
 }
 
-hn_status subject_fill_cache(subject *s, gpu_device *device, hn_error *err) {
-  const gpu_buffer *cache = forward_gpu_cache(s->forward);
-  gpu_upload upload;
-  uint32_t random = 1;
-  hn_status status = gpu_upload_init(device, &upload, err);
-  if (status)
-    return status;
-  uint16_t *halves = upload.staging.mapped;
-  for (size_t i = 0; i < STAGING_BYTES / 2; i++) {
+hn_status subject_fill_cache(subject *s, hn_error *err) {
+  const model_config *c = &s->header.config;
+  uint64_t bytes = kv_block_bytes(c, gpu_weights_plan(s->weights)->kv_type);
+  uint32_t random = 1, n_blocks = (s->n_ctx + KV_BLOCK - 1) / KV_BLOCK;
+  uint16_t *block = malloc(bytes);
+  if (!block)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a block of the KV cache");
+  for (size_t i = 0; i < bytes / 2; i++) {
     random = random * 1664525u + 1013904223u;
-    halves[i] = (uint16_t)(0x1800 | random >> 21); /* 2^-9 .. 2^-7 */
+    block[i] = (uint16_t)(0x1800 | random >> 21); /* 2^-9 .. 2^-7 as f16, and valid codes */
   }
-  for (uint64_t done = 0; done < cache->bytes && !status;) {
-    gpu_upload_part part = {.to = done, .bytes = cache->bytes - done < STAGING_BYTES ? cache->bytes - done : STAGING_BYTES};
-    status = gpu_upload_send(&upload, cache, &part, 1, err);
-    done += part.bytes;
-  }
-  gpu_upload_finish(&upload);
+  hn_status status = HN_OK;
+  for (uint32_t layer = 0; layer < c->n_layers; layer++)
+    for (uint32_t i = 0; i < n_blocks && !status; i++)
+      status = s->forward->write_kv(s->forward, layer, i, 1, block, err);
+  free(block);
   return status;
 }

@@ -16,7 +16,7 @@ typedef struct subject {
 
 typedef struct subject_params {
   uint32_t n_ctx, n_batch;
-  gpu_weights_params weights;
+  gpu_weights_params weights; /* but for the wish, which is made of the numbers above */
 } subject_params;
 
 /* The device must outlive it. On failure *out is zeroed. Errors: those of hn_model_load. */
@@ -31,6 +31,6 @@ hn_status subject_eval(subject *s, uint32_t first, uint32_t n, hn_error *err);
 hn_status subject_eval_all(subject *s, uint32_t first, uint32_t n, float *logits, hn_error *err);
 
 /* Fills the whole KV cache with random blocks. */
-hn_status subject_fill_cache(subject *s, gpu_device *device, hn_error *err);
+hn_status subject_fill_cache(subject *s, hn_error *err);
 
 #endif

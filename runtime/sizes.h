@@ -1,0 +1,26 @@
+/* sizes.h: what a session takes: activations, logits, the KV cache. plan.c places it, forward_gpu.c allocates it. */
+#ifndef HN_SIZES_H
+#define HN_SIZES_H
+
+#include "../loader/model.h"
+
+typedef struct activations { /* what a batch of tokens needs between the kernels, in one piece; offsets in bytes, multiples of 16 */
+  uint64_t x;            /* (n, n_embd) f32: the residual stream */
+  uint64_t qkv;          /* (n, n_heads + 2 n_kv_heads, head_dim) f32 */
+  uint64_t o;            /* (n, n_heads, head_dim) f32 */
+  uint64_t gate, up;     /* (n, n_ff) f32 */
+  uint64_t q, q_d;       /* (n, n_heads) heads: see shaders/shared.h */
+  uint64_t a_q, a_d, a_sums; /* (n) q8 rows of the widest input of a matrix */
+  uint64_t bytes;        /* of all */
+} activations;
+
+/* For n tokens. */
+activations activations_of(const model_config *c, uint64_t n);
+
+/* Of FORWARD_ALL_MAX tokens: (FORWARD_ALL_MAX, n_vocab) f32, then one word: the argmax of the last. */
+uint64_t logits_bytes(const model_config *c);
+
+/* A block of KV_BLOCK positions of one layer, keys and values, in bytes. kv_type: QUANT_Q8_0 or QUANT_Q4_0. */
+uint64_t kv_block_bytes(const model_config *c, uint32_t kv_type);
+
+#endif
