@@ -75,17 +75,18 @@ void writer_i32s(gguf_writer *w, const char *key, const int32_t *values, size_t 
   kv_bytes(w, values, n * sizeof *values);
 }
 
-static void pad(uint8_t **part, size_t *bytes, size_t from) {
-  static const uint8_t zeros[ALIGNMENT];
-  append(part, bytes, zeros, (ALIGNMENT - (from + *bytes) % ALIGNMENT) % ALIGNMENT);
+static size_t to_alignment(uint64_t bytes) {
+  return (size_t)((ALIGNMENT - bytes % ALIGNMENT) % ALIGNMENT);
 }
 
-void writer_tensor(gguf_writer *w, const char *name, uint32_t type, uint64_t n0, uint64_t n1, const void *data,
-                   size_t bytes) {
-  uint64_t length = strlen(name), offset;
+static void pad(uint8_t **part, size_t *bytes) {
+  static const uint8_t zeros[ALIGNMENT];
+  append(part, bytes, zeros, to_alignment(*bytes));
+}
+
+uint64_t writer_place(gguf_writer *w, const char *name, uint32_t type, uint64_t n0, uint64_t n1, uint64_t bytes) {
+  uint64_t length = strlen(name), offset = w->tensor_bytes + to_alignment(w->tensor_bytes);
   uint32_t n_dims = n1 ? 2 : 1;
-  pad(&w->data, &w->data_bytes, 0);
-  offset = w->data_bytes;
   append(&w->infos, &w->infos_bytes, &length, 8);
   append(&w->infos, &w->infos_bytes, name, (size_t)length);
   append(&w->infos, &w->infos_bytes, &n_dims, 4);
@@ -94,11 +95,19 @@ void writer_tensor(gguf_writer *w, const char *name, uint32_t type, uint64_t n0,
     append(&w->infos, &w->infos_bytes, &n1, 8);
   append(&w->infos, &w->infos_bytes, &type, 4);
   append(&w->infos, &w->infos_bytes, &offset, 8);
-  append(&w->data, &w->data_bytes, data, bytes);
   w->n_tensors++;
+  w->tensor_bytes = offset + bytes;
+  return offset;
 }
 
-uint8_t *writer_finish(gguf_writer *w, size_t *size) {
+void writer_tensor(gguf_writer *w, const char *name, uint32_t type, uint64_t n0, uint64_t n1, const void *data,
+                   size_t bytes) {
+  writer_place(w, name, type, n0, n1, bytes);
+  pad(&w->data, &w->data_bytes);
+  append(&w->data, &w->data_bytes, data, bytes);
+}
+
+uint8_t *writer_header(gguf_writer *w, size_t *size) {
   uint8_t *file = NULL;
   uint32_t version = 3;
   *size = 0;
@@ -108,11 +117,20 @@ uint8_t *writer_finish(gguf_writer *w, size_t *size) {
   append(&file, size, &w->n_kv, 8);
   append(&file, size, w->kv, w->kv_bytes);
   append(&file, size, w->infos, w->infos_bytes);
-  pad(&file, size, 0);
-  append(&file, size, w->data, w->data_bytes);
+  pad(&file, size);
   free(w->kv);
   free(w->infos);
   free(w->data);
   *w = (gguf_writer){0};
+  return file;
+}
+
+uint8_t *writer_finish(gguf_writer *w, size_t *size) {
+  uint8_t *data = w->data;
+  size_t data_bytes = w->data_bytes;
+  w->data = NULL; /* not yet to be freed */
+  uint8_t *file = writer_header(w, size);
+  append(&file, size, data, data_bytes);
+  free(data);
   return file;
 }
