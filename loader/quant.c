@@ -81,7 +81,7 @@ static void load_scale_min(const uint8_t *scales, size_t sub, quant_granule *g) 
     minimum = scales[sub + 4] >> 4 | scales[sub] >> 6 << 4;
   }
   g->scale[0] = g->scale[1] = scale;
-  g->minimum = minimum;
+  g->minimum[0] = g->minimum[1] = minimum;
 }
 
 static void load_q4_k(const uint8_t *block, size_t sub, quant_granule *g) {
@@ -115,14 +115,14 @@ static void load_q6_k(const uint8_t *block, size_t sub, quant_granule *g) {
   const int8_t *scales = (const int8_t *)block + 192 + sub * 2;
   g->scale[0] = scales[0];
   g->scale[1] = scales[1];
-  g->minimum = 1;
+  g->minimum[0] = g->minimum[1] = 1;
   g->d = load_f16(block + 208);
   g->m = 0;
 }
 
 static void load_legacy(uint32_t type, const uint8_t *block, quant_granule *g) {
   bool affine = type == QUANT_Q4_1 || type == QUANT_Q5_1;
-  g->scale[0] = g->scale[1] = g->minimum = 1;
+  g->scale[0] = g->scale[1] = g->minimum[0] = g->minimum[1] = 1;
   g->d = load_f16(block);
   g->m = affine ? load_f16(block + 2) : 0;
   const uint8_t *p = block + (affine ? 4 : 2);
@@ -189,11 +189,10 @@ void quant_dequantize(uint32_t type, const void *blocks, size_t n, float *out) {
   quant_granule g;
   for (size_t i = 0; i < n / QUANT_GRANULE; i++) {
     quant_load_granule(type, blocks, i, &g);
-    float offset = (float)g.minimum * g.m;
     for (size_t j = 0; j < QUANT_GRANULE; j++) {
       float scale = g.d * (float)g.scale[j / 16];
       float w = scale * (float)g.q[j];
-      out[i * QUANT_GRANULE + j] = quant_has_minimum(type) ? w + offset : w;
+      out[i * QUANT_GRANULE + j] = quant_has_minimum(type) ? w + (float)g.minimum[j / 16] * g.m : w;
     }
   }
 }

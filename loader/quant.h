@@ -3,7 +3,7 @@
  *
  * A row of K weights is stored as blocks. Every type is seen in one common form, granules of 32 weights:
  *
- *     weight[j] = float(scale[j / 16] * q[j]) * d  +  float(minimum) * m          q: int8; scale, minimum: small integers
+ *     weight[j] = float(scale[j / 16] * q[j]) * d  +  float(minimum[j / 16]) * m      q: int8; scale, minimum: small integers
  *
  * Legacy types have scale = minimum = 1.
  */
@@ -40,8 +40,7 @@ void quant_to_q8_0(const float *x, size_t n, void *blocks);
 
 typedef struct quant_granule { /* 32 weights in the common form */
   int8_t q[QUANT_GRANULE];
-  int32_t scale[2]; /* of the first and the second 16 */
-  int32_t minimum;
+  int32_t scale[2], minimum[2]; /* of the first and the second 16 */
   float d, m;
 } quant_granule;
 

@@ -93,7 +93,7 @@ void cpu_embed(const cpu_matrix *table, int32_t id, float *x) {
     for (int j = 0; j < QUANT_GRANULE; j++) {
       float v = (float)(g.q[j] * g.scale[j / 16]) * g.d;
       if (quant_has_minimum(table->type))
-        v = v + (float)g.minimum * g.m;
+        v = v + (float)g.minimum[j / 16] * g.m;
       x[k * QUANT_GRANULE + (uint32_t)j] = v;
     }
   }
@@ -109,7 +109,7 @@ static int dot16(const int8_t *a, const int8_t *b) {
 /* Granule k of the inputs of up to TOKENS tokens. */
 typedef struct input_granule {
   const int8_t *q[TOKENS];
-  float d[TOKENS], sum[TOKENS];
+  float d[TOKENS], sums[2][TOKENS]; /* sums: of each 16 */
   float columns[QUANT_GRANULE][TOKENS]; /* q again, a token a lane; only where there are many */
 } input_granule;
 
@@ -119,7 +119,8 @@ static void load_input(const cpu_product *p, uint32_t first, uint32_t n, uint32_
     size_t block = (size_t)(first + t) * n_granules + k;
     x->q[t] = p->x.q + block * ACT_BLOCK;
     x->d[t] = p->x.d[block];
-    x->sum[t] = (float)(p->x.sums[2 * block] + p->x.sums[2 * block + 1]);
+    x->sums[0][t] = p->x.sums[2 * block];
+    x->sums[1][t] = p->x.sums[2 * block + 1];
   }
   for (uint32_t t = 0; n >= MANY && t < TOKENS; t++)
     for (uint32_t j = 0; j < QUANT_GRANULE; j++)
@@ -146,8 +147,8 @@ static void add_granule(const quant_granule *g, bool has_minimum, const input_gr
   multiply_granule(g, x, n, dots);
   for (uint32_t t = 0; t < n; t++) {
     float s = dots[t] * g->d;
-    if (has_minimum)
-      s = s + x->sum[t] * (float)g->minimum * g->m;
+    if (has_minimum) /* an integer below 2^24 as well: minimums have 6 bits, sums 12 */
+      s = s + (x->sums[0][t] * (float)g->minimum[0] + x->sums[1][t] * (float)g->minimum[1]) * g->m;
     acc[t] = acc[t] + s * x->d[t];
   }
 }

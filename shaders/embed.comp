@@ -21,7 +21,7 @@ void main() {
   for (uint j = 0u; j < 32u; j++) {
     float x = float(byte_of(g.q[j / 4u], j % 4u) * g.scale[j / 16u]) * g.d;
 #ifdef HAS_MINIMUM
-    float m = float(g.minimum) * g.m;
+    float m = float(g.minimum[j / 16u]) * g.m;
     x = x + m;
 #endif
     FloatsOut(p.x).at[(token * p.n_granules + k) * 32u + j] = x;

@@ -27,8 +27,7 @@ float add_granule(float acc, Granule g, uint token, uint k) {
   float s = float(int(low) * g.scale[0] + int(high) * g.scale[1]) * g.d;
 #ifdef HAS_MINIMUM
   int sums = int(Words(p.x_sums).at[block]);
-  int sum = bitfieldExtract(sums, 0, 16) + (sums >> 16);
-  float m = float(sum * g.minimum) * g.m;
+  float m = float(bitfieldExtract(sums, 0, 16) * g.minimum[0] + (sums >> 16) * g.minimum[1]) * g.m;
   s = s + m;
 #endif
   float term = s * Floats(p.x_d).at[block];

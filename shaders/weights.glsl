@@ -1,6 +1,6 @@
 // weights.glsl: a granule of 32 weights of any type in one common form. Built with one TYPE_* defined.
 //
-//   weight[j] = float(scale[j / 16] * q[j]) * d + float(minimum) * m
+//   weight[j] = float(scale[j / 16] * q[j]) * d + float(minimum[j / 16]) * m
 //
 // Planes of a matrix; granule k of row r lies at index (r / 16 * n_granules + k) * 16 + r % 16, a super-block (8 granules)
 // of K-quants at the same with n_granules / 8:
@@ -25,8 +25,7 @@ struct Planes {
 
 struct Granule {
   uint q[8]; // four signed bytes each, in the order of the weights
-  int scale[2];
-  int minimum;
+  int scale[2], minimum[2];
   float d, m;
 };
 
@@ -68,7 +67,7 @@ void load_k_scales(uvec4 s, uint sub, inout Granule g) {
     minimum = low >> 4 | scale_byte(s, sub) >> 6 << 4;
   }
   g.scale[0] = g.scale[1] = int(scale);
-  g.minimum = int(minimum);
+  g.minimum[0] = g.minimum[1] = int(minimum);
   g.d = x_f16_to_f32(s.x & 0xFFFFu);
   g.m = -x_f16_to_f32(s.x >> 16);
 }
@@ -79,7 +78,7 @@ Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
   uint i = (tile * n_granules + k) * TILE_ROWS + lane;
   uint super = (tile * (n_granules / 8u) + k / 8u) * TILE_ROWS + lane;
   Granule g;
-  g.scale[0] = g.scale[1] = g.minimum = 1;
+  g.scale[0] = g.scale[1] = g.minimum[0] = g.minimum[1] = 1;
   g.m = 0.0;
 #ifdef TYPE_Q8_0
   uvec4 low = Words4(w.q).at[i], high = Words4(w.high).at[i];

@@ -43,7 +43,7 @@ static void dequantize_agrees(void **state) {
       memcpy(&want, expected + 4 * i, 4);
       quant_granule g;
       quant_load_granule(head[0], blocks, i / 32, &g);
-      float term = fabsf(g.d * (float)g.scale[i / 16 % 2] * (float)g.q[i % 32]) + fabsf(g.m * (float)g.minimum);
+      float term = fabsf(g.d * (float)g.scale[i / 16 % 2] * (float)g.q[i % 32]) + fabsf(g.m * (float)g.minimum[i / 16 % 2]);
       if (!(fabsf(weights[i] - want) <= 4e-7f * term))
         fail_msg("%s weight %zu: %g, expected %g", quant_info(head[0]).name, i, (double)weights[i], (double)want);
     }
