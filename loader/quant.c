@@ -25,6 +25,10 @@ quant_type_info quant_info(uint32_t type) {
     return (quant_type_info){"Q5_1", BLOCK, 24};
   case QUANT_Q8_0:
     return (quant_type_info){"Q8_0", BLOCK, 34};
+  case QUANT_Q2_K:
+    return (quant_type_info){"Q2_K", SUPER_BLOCK, 84};
+  case QUANT_Q3_K:
+    return (quant_type_info){"Q3_K", SUPER_BLOCK, 110};
   case QUANT_Q4_K:
     return (quant_type_info){"Q4_K", SUPER_BLOCK, 144};
   case QUANT_Q5_K:
@@ -41,7 +45,7 @@ bool quant_is_quantized(uint32_t type) {
 }
 
 bool quant_has_minimum(uint32_t type) {
-  return type == QUANT_Q4_1 || type == QUANT_Q5_1 || type == QUANT_Q4_K || type == QUANT_Q5_K;
+  return type == QUANT_Q4_1 || type == QUANT_Q5_1 || type == QUANT_Q2_K || type == QUANT_Q4_K || type == QUANT_Q5_K;
 }
 
 static uint16_t load_u16(const uint8_t *p) {
@@ -68,6 +72,37 @@ static void add_fifth_bits(const uint8_t *bits, int8_t q[QUANT_GRANULE]) {
 static void subtract(int8_t q[QUANT_GRANULE], int offset) {
   for (int j = 0; j < QUANT_GRANULE; j++)
     q[j] = (int8_t)(q[j] - offset);
+}
+
+/* Two bits of 32 bytes: of granule `sub`, whose byte j holds weight j of this granule and of three others. */
+static void load_bit_pairs(const uint8_t *bytes, size_t sub, int8_t q[QUANT_GRANULE]) {
+  for (int j = 0; j < QUANT_GRANULE; j++)
+    q[j] = (int8_t)(bytes[sub / 4 * 32 + (size_t)j] >> sub % 4 * 2 & 3);
+}
+
+static void load_q2_k(const uint8_t *block, size_t sub, quant_granule *g) {
+  load_bit_pairs(block + 16, sub, g->q);
+  for (int i = 0; i < 2; i++) {
+    g->scale[i] = block[sub * 2 + (size_t)i] & 15;
+    g->minimum[i] = block[sub * 2 + (size_t)i] >> 4;
+  }
+  g->d = load_f16(block + 80);
+  g->m = -load_f16(block + 82);
+}
+
+static void load_q3_k(const uint8_t *block, size_t sub, quant_granule *g) {
+  load_bit_pairs(block + 32, sub, g->q);
+  for (int j = 0; j < QUANT_GRANULE; j++)
+    g->q[j] = (int8_t)((g->q[j] | (block[j] >> sub & 1) << 2) - 4);
+  const uint8_t *scales = block + 96; /* 16 of 6 bits: the low 4 in 8 bytes, the high 2 in 4 bytes */
+  for (size_t i = 0; i < 2; i++) {
+    size_t s = sub * 2 + i;
+    int low = scales[s % 8] >> s / 8 * 4 & 15, high = scales[8 + s % 4] >> s / 4 * 2 & 3;
+    g->scale[i] = (low | high << 4) - 32;
+  }
+  g->minimum[0] = g->minimum[1] = 1;
+  g->d = load_f16(block + 108);
+  g->m = 0;
 }
 
 /* The 6-bit scale and minimum of granule `sub` of a Q4_K or Q5_K super-block. */
@@ -144,6 +179,12 @@ void quant_load_granule(uint32_t type, const void *row, size_t index, quant_gran
   const uint8_t *block = (const uint8_t *)row + index / per_block * info.block_bytes;
   size_t sub = index % per_block;
   switch (type) {
+  case QUANT_Q2_K:
+    load_q2_k(block, sub, out);
+    break;
+  case QUANT_Q3_K:
+    load_q3_k(block, sub, out);
+    break;
   case QUANT_Q4_K:
     load_q4_k(block, sub, out);
     break;

@@ -14,7 +14,7 @@
 
 typedef enum quant_type { /* numbered as in the file */
   QUANT_F32 = 0, QUANT_F16 = 1, QUANT_Q4_0 = 2, QUANT_Q4_1 = 3, QUANT_Q5_0 = 6, QUANT_Q5_1 = 7, QUANT_Q8_0 = 8,
-  QUANT_Q4_K = 12, QUANT_Q5_K = 13, QUANT_Q6_K = 14, QUANT_BF16 = 30,
+  QUANT_Q2_K = 10, QUANT_Q3_K = 11, QUANT_Q4_K = 12, QUANT_Q5_K = 13, QUANT_Q6_K = 14, QUANT_BF16 = 30,
 } quant_type;
 
 typedef struct quant_type_info {
@@ -47,7 +47,7 @@ typedef struct quant_granule { /* 32 weights in the common form */
 /* Granule index (weights 32 * index ..) of a row of blocks. type must be a quantized one. */
 void quant_load_granule(uint32_t type, const void *row, size_t index, quant_granule *out);
 
-/* True where m is not 0: Q4_1, Q5_1, Q4_K, Q5_K. */
+/* True where m is not 0: Q4_1, Q5_1, Q2_K, Q4_K, Q5_K. */
 bool quant_has_minimum(uint32_t type);
 
 #endif

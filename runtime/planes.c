@@ -9,7 +9,8 @@
 
 typedef struct plane_sizes {
   uint32_t granule[N_PLANES], super[N_PLANES];
-  int offset; /* added to a weight gives its unsigned code */
+  uint32_t scale_at, d_at; /* where a block has what these planes hold */
+  int offset;              /* added to a weight gives its unsigned code */
 } plane_sizes;
 
 static plane_sizes sizes_of(uint32_t type) {
@@ -24,12 +25,18 @@ static plane_sizes sizes_of(uint32_t type) {
     return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_HIGH] = 4, [PLANE_D] = 4}};
   case QUANT_Q8_0:
     return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_HIGH] = 16, [PLANE_D] = 2}};
+  case QUANT_Q2_K:
+    return (plane_sizes){.granule = {[PLANE_Q] = 8}, .super = {[PLANE_SCALE] = 16, [PLANE_D] = 4}, .d_at = 80};
+  case QUANT_Q3_K:
+    return (plane_sizes){.granule = {[PLANE_Q] = 8, [PLANE_HIGH] = 4}, .super = {[PLANE_SCALE] = 12, [PLANE_D] = 2},
+                         .scale_at = 96, .d_at = 108, .offset = 4};
   case QUANT_Q4_K:
     return (plane_sizes){.granule = {[PLANE_Q] = 16}, .super = {[PLANE_SCALE] = 16}};
   case QUANT_Q5_K:
     return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_HIGH] = 4}, .super = {[PLANE_SCALE] = 16}};
   default: /* Q6_K */
-    return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_HIGH] = 8}, .super = {[PLANE_SCALE] = 16, [PLANE_D] = 2}, .offset = 32};
+    return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_HIGH] = 8}, .super = {[PLANE_SCALE] = 16, [PLANE_D] = 2},
+                         .scale_at = 192, .d_at = 208, .offset = 32};
   }
 }
 
@@ -54,11 +61,17 @@ static void write_fifth_bits(const uint8_t code[QUANT_GRANULE], uint8_t *out) {
     out[i / 8] = (uint8_t)(out[i / 8] | code[i] >> 4 << i % 8);
 }
 
-static void write_bit_pairs(const uint8_t code[QUANT_GRANULE], uint8_t *out) {
-  for (int b = 0; b < 8; b++) {
-    const uint8_t *c = code + b / 4 * 16 + b % 4;
-    out[b] = (uint8_t)(c[0] >> 4 | c[4] >> 4 << 2 | c[8] >> 4 << 4 | c[12] >> 4 << 6);
-  }
+static void write_third_bits(const uint8_t code[QUANT_GRANULE], uint8_t *out) {
+  memset(out, 0, 4);
+  for (int i = 0; i < QUANT_GRANULE; i++)
+    out[i % 4] = (uint8_t)(out[i % 4] | code[i] >> 2 << i / 4);
+}
+
+/* Bits `first` and first + 1. */
+static void write_bit_pairs(const uint8_t code[QUANT_GRANULE], int first, uint8_t *out) {
+  memset(out, 0, 8);
+  for (int i = 0; i < QUANT_GRANULE; i++)
+    out[i / 16 * 4 + i % 4] = (uint8_t)(out[i / 16 * 4 + i % 4] | (code[i] >> first & 3) << i % 16 / 4 * 2);
 }
 
 static void write_codes(uint32_t type, int offset, const int8_t q[QUANT_GRANULE], uint8_t *low, uint8_t *high) {
@@ -70,14 +83,24 @@ static void write_codes(uint32_t type, int offset, const int8_t q[QUANT_GRANULE]
   }
   for (int i = 0; i < QUANT_GRANULE; i++)
     code[i] = (uint8_t)(q[i] + offset);
-  write_nibbles(code, low);
+  if (type == QUANT_Q2_K || type == QUANT_Q3_K)
+    write_bit_pairs(code, 0, low);
+  else
+    write_nibbles(code, low);
   if (type == QUANT_Q5_0 || type == QUANT_Q5_1 || type == QUANT_Q5_K)
     write_fifth_bits(code, high);
   else if (type == QUANT_Q6_K)
-    write_bit_pairs(code, high);
+    write_bit_pairs(code, 4, high);
+  else if (type == QUANT_Q3_K)
+    write_third_bits(code, high);
 }
 
 /* ---- one row ---- */
+
+static void copy(uint8_t *plane, size_t index, const uint8_t *from, size_t n) {
+  if (n) /* there is such a plane */
+    memcpy(plane + index * n, from, n);
+}
 
 static void write_row(const matrix *m, const uint8_t *row, uint32_t lane, uint8_t *const out[N_PLANES]) {
   plane_sizes sizes = sizes_of(m->type);
@@ -88,13 +111,13 @@ static void write_row(const matrix *m, const uint8_t *row, uint32_t lane, uint8_
     size_t at = (size_t)k * TILE_ROWS + lane, super = (size_t)(k / 8) * TILE_ROWS + lane;
     quant_granule g;
     quant_load_granule(m->type, row, k, &g);
-    write_codes(m->type, sizes.offset, g.q, out[PLANE_Q] + at * 16, out[PLANE_HIGH] + at * sizes.granule[PLANE_HIGH]);
-    memcpy(out[PLANE_D] + at * sizes.granule[PLANE_D], block, sizes.granule[PLANE_D]);
+    write_codes(m->type, sizes.offset, g.q, out[PLANE_Q] + at * sizes.granule[PLANE_Q],
+                out[PLANE_HIGH] + at * sizes.granule[PLANE_HIGH]);
+    copy(out[PLANE_D], at, block + sizes.d_at, sizes.granule[PLANE_D]);
     if (per_block == 1 || k % 8)
       continue;
-    memcpy(out[PLANE_SCALE] + super * 16, m->type == QUANT_Q6_K ? block + 192 : block, 16);
-    if (m->type == QUANT_Q6_K)
-      memcpy(out[PLANE_D] + super * 2, block + 208, 2);
+    copy(out[PLANE_SCALE], super, block + sizes.scale_at, sizes.super[PLANE_SCALE]);
+    copy(out[PLANE_D], super, block + sizes.d_at, sizes.super[PLANE_D]);
   }
 }
 

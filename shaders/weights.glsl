@@ -4,18 +4,20 @@
 //
 // Planes of a matrix; granule k of row r lies at index (r / 16 * n_granules + k) * 16 + r % 16, a super-block (8 granules)
 // of K-quants at the same with n_granules / 8:
-//   w_q      16 bytes per granule: 4 low bits of weight i and i + 16 in byte i. Q8_0: 16 bytes of weights 0-15
-//   w_high   Q5_0, Q5_1, Q5_K: 4 bytes, bit i is bit 4 of weight i. Q6_K: 8 bytes, bits 2w, 2w + 1 of byte 4h + b are bits
-//            4, 5 of weight 16h + 4w + b. Q8_0: 16 bytes of weights 16-31
-//   w_scale  Q4_K, Q5_K: 16 bytes per super-block: f16 d and dmin, then 6-bit scales and minimums as in the file. Q6_K: 16 int8
-//   w_d      f16 d per granule (Q6_K: per super-block); Q4_1, Q5_1: f16 pairs d, m
+//   w_q      16 bytes per granule: 4 low bits of weight i and i + 16 in byte i. Q8_0: 16 bytes of weights 0-15. Q2_K, Q3_K: 8
+//            bytes, bits 2w, 2w + 1 of byte 4h + b are the 2 low bits of weight 16h + 4w + b
+//   w_high   Q5_0, Q5_1, Q5_K: 4 bytes, bit i is bit 4 of weight i. Q6_K: 8 bytes, bits 4, 5 in the order of Q2_K. Q3_K: 4
+//            bytes, bit w of byte b is bit 2 of weight 4w + b. Q8_0: 16 bytes of weights 16-31
+//   w_scale  per super-block, as in the file. Q4_K, Q5_K: 16 bytes, f16 d and dmin, then scales and minimums of 6 bits. Q6_K: 16
+//            int8. Q2_K: 16 bytes, scale and minimum of 4 bits. Q3_K: 12 bytes, 16 scales of 6 bits
+//   w_d      f16 d per granule (Q3_K, Q6_K: per super-block); Q4_1, Q5_1: f16 pairs d, m; Q2_K: of d, dmin per super-block
 
-#if defined(TYPE_Q4_K) || defined(TYPE_Q5_K) || defined(TYPE_Q6_K)
+#if defined(TYPE_Q2_K) || defined(TYPE_Q3_K) || defined(TYPE_Q4_K) || defined(TYPE_Q5_K) || defined(TYPE_Q6_K)
 #define UNIT_GRANULES 8u // chunks of a row are cut at super-blocks
 #else
 #define UNIT_GRANULES 1u
 #endif
-#if defined(TYPE_Q4_1) || defined(TYPE_Q5_1) || defined(TYPE_Q4_K) || defined(TYPE_Q5_K)
+#if defined(TYPE_Q4_1) || defined(TYPE_Q5_1) || defined(TYPE_Q2_K) || defined(TYPE_Q4_K) || defined(TYPE_Q5_K)
 #define HAS_MINIMUM
 #endif
 
@@ -39,6 +41,11 @@ void load_nibbles(uvec4 w, inout Granule g) {
     g.q[i] = w[i] & 0x0F0F0F0Fu;
     g.q[i + 4u] = w[i] >> 4 & 0x0F0F0F0Fu;
   }
+}
+
+void load_bit_pairs(uvec2 w, inout Granule g) {
+  for (uint i = 0u; i < 8u; i++)
+    g.q[i] = w[i / 4u] >> (2u * (i % 4u)) & 0x03030303u;
 }
 
 void add_fifth(uint high, inout Granule g) {
@@ -73,6 +80,37 @@ void load_k_scales(uvec4 s, uint sub, inout Granule g) {
 }
 #endif
 
+#ifdef TYPE_Q2_K
+void load_q2_k(Planes w, uint i, uint super, uint sub, inout Granule g) {
+  load_bit_pairs(Words2(w.q).at[i], g);
+  uint scales = Words(w.scale).at[4u * super + sub / 2u] >> (16u * (sub % 2u));
+  for (uint h = 0u; h < 2u; h++) {
+    g.scale[h] = int(scales >> (8u * h) & 15u);
+    g.minimum[h] = int(scales >> (8u * h + 4u) & 15u);
+  }
+  uint pair = Words(w.d).at[super];
+  g.d = x_f16_to_f32(pair & 0xFFFFu);
+  g.m = -x_f16_to_f32(pair >> 16);
+}
+#endif
+
+#ifdef TYPE_Q3_K
+void load_q3_k(Planes w, uint i, uint super, uint sub, inout Granule g) {
+  load_bit_pairs(Words2(w.q).at[i], g);
+  uint high = Words(w.high).at[i];
+  for (uint j = 0u; j < 8u; j++)
+    g.q[j] |= (high >> j & 0x01010101u) << 2;
+  subtract(4u, g);
+  // The scales 2 * sub and 2 * sub + 1: 4 low bits in neighbours of bytes 0-7, 2 high bits in neighbours of bytes 8-11.
+  uint shift = 16u * (sub % 2u);
+  uint low = Words(w.scale).at[3u * super + sub % 4u / 2u] >> (shift + 4u * (sub / 4u));
+  uint top = Words(w.scale).at[3u * super + 2u] >> (shift + 2u * (sub / 2u));
+  for (uint h = 0u; h < 2u; h++)
+    g.scale[h] = int((low >> (8u * h) & 15u) | (top >> (8u * h) & 3u) << 4) - 32;
+  g.d = x_f16_to_f32(half_bits(w.d, super));
+}
+#endif
+
 Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
   uint tile = row / TILE_ROWS, lane = row % TILE_ROWS;
   uint i = (tile * n_granules + k) * TILE_ROWS + lane;
@@ -80,7 +118,11 @@ Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
   Granule g;
   g.scale[0] = g.scale[1] = g.minimum[0] = g.minimum[1] = 1;
   g.m = 0.0;
-#ifdef TYPE_Q8_0
+#if defined(TYPE_Q2_K)
+  load_q2_k(w, i, super, k % 8u, g);
+#elif defined(TYPE_Q3_K)
+  load_q3_k(w, i, super, k % 8u, g);
+#elif defined(TYPE_Q8_0)
   uvec4 low = Words4(w.q).at[i], high = Words4(w.high).at[i];
   for (uint j = 0u; j < 4u; j++) {
     g.q[j] = low[j];

@@ -52,7 +52,7 @@ static void dequantize_agrees(void **state) {
     n_types++;
   }
   assert_int_equal(at, size);
-  assert_int_equal(n_types, 8);
+  assert_int_equal(n_types, 10);
   free(file);
 }
 
