@@ -297,7 +297,7 @@ static hn_status size_tensor(gguf_file *file, gguf_tensor *t, hn_error *err) {
   if (!info.name)
     return hn_fail(err, HN_ERROR_UNSUPPORTED,
                    "%s: tensor '%.100s' has type %" PRIu32
-                   ", which this version cannot read (F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K)",
+                   ", which this version cannot read (F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS)",
                    file->path, t->name, t->type);
   uint64_t elements = 1;
   for (uint32_t i = 0; i < 4; i++) {

@@ -35,6 +35,10 @@ quant_type_info quant_info(uint32_t type) {
     return (quant_type_info){"Q5_K", SUPER_BLOCK, 176};
   case QUANT_Q6_K:
     return (quant_type_info){"Q6_K", SUPER_BLOCK, 210};
+  case QUANT_IQ4_NL:
+    return (quant_type_info){"IQ4_NL", BLOCK, 18};
+  case QUANT_IQ4_XS:
+    return (quant_type_info){"IQ4_XS", SUPER_BLOCK, 136};
   default:
     return (quant_type_info){NULL, 0, 0};
   }
@@ -155,6 +159,29 @@ static void load_q6_k(const uint8_t *block, size_t sub, quant_granule *g) {
   g->m = 0;
 }
 
+/* The values of the 16 codes of IQ4_NL and IQ4_XS; shaders/weights.glsl has them as functions of a code's bits. */
+static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+static void load_iq4(const uint8_t *nibbles, quant_granule *g) {
+  load_nibbles(nibbles, g->q);
+  for (int j = 0; j < QUANT_GRANULE; j++)
+    g->q[j] = iq4_values[g->q[j]];
+  g->scale[0] = g->scale[1] = g->minimum[0] = g->minimum[1] = 1;
+  g->m = 0;
+}
+
+static void load_iq4_nl(const uint8_t *block, quant_granule *g) {
+  load_iq4(block + 2, g);
+  g->d = load_f16(block);
+}
+
+static void load_iq4_xs(const uint8_t *block, size_t sub, quant_granule *g) {
+  load_iq4(block + 8 + sub * 16, g);
+  int low = block[4 + sub / 2] >> sub % 2 * 4 & 15, high = load_u16(block + 2) >> sub * 2 & 3;
+  g->scale[0] = g->scale[1] = (low | high << 4) - 32;
+  g->d = load_f16(block);
+}
+
 static void load_legacy(uint32_t type, const uint8_t *block, quant_granule *g) {
   bool affine = type == QUANT_Q4_1 || type == QUANT_Q5_1;
   g->scale[0] = g->scale[1] = g->minimum[0] = g->minimum[1] = 1;
@@ -193,6 +220,12 @@ void quant_load_granule(uint32_t type, const void *row, size_t index, quant_gran
     break;
   case QUANT_Q6_K:
     load_q6_k(block, sub, out);
+    break;
+  case QUANT_IQ4_NL:
+    load_iq4_nl(block, out);
+    break;
+  case QUANT_IQ4_XS:
+    load_iq4_xs(block, sub, out);
     break;
   default:
     load_legacy(type, block, out);

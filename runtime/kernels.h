@@ -19,7 +19,7 @@ typedef enum kernel_id {
   KERNEL_FIRST_TYPED = KERNEL_ROPE_STORE, KERNEL_FIRST_OF_WEIGHTS = KERNEL_EMBED
 } kernel_id;
 
-enum { N_KERNEL_TYPES = QUANT_Q6_K + 1 }; /* a quant_type; 0 stands for a kernel without */
+enum { N_KERNEL_TYPES = QUANT_IQ4_XS + 1 }; /* a quant_type; 0 stands for a kernel without */
 
 #define KV_TYPES {QUANT_Q8_0, QUANT_Q4_0} /* of the KV cache: layouts in shaders/shared.h */
 

@@ -15,6 +15,10 @@ typedef struct plane_sizes {
 
 static plane_sizes sizes_of(uint32_t type) {
   switch (type) {
+  case QUANT_IQ4_NL: /* they have no offset: see write_bit_planes */
+    return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_D] = 2}};
+  case QUANT_IQ4_XS:
+    return (plane_sizes){.granule = {[PLANE_Q] = 16}, .super = {[PLANE_SCALE] = 8}};
   case QUANT_Q4_0:
     return (plane_sizes){.granule = {[PLANE_Q] = 16, [PLANE_D] = 2}, .offset = 8};
   case QUANT_Q4_1:
@@ -74,6 +78,16 @@ static void write_bit_pairs(const uint8_t code[QUANT_GRANULE], int first, uint8_
     out[i / 16 * 4 + i % 4] = (uint8_t)(out[i / 16 * 4 + i % 4] | (code[i] >> first & 3) << i % 16 / 4 * 2);
 }
 
+/* Of the codes of IQ4_NL and IQ4_XS; nibbles: as in the file. */
+static void write_bit_planes(const uint8_t nibbles[16], uint8_t *out) {
+  memset(out, 0, 16);
+  for (int i = 0; i < QUANT_GRANULE; i++)
+    for (int bit = 0; bit < 4; bit++) {
+      uint8_t *byte = out + 4 * bit + i % 4;
+      *byte = (uint8_t)(*byte | (nibbles[i % 16] >> (i / 16 * 4 + bit) & 1) << i / 4);
+    }
+}
+
 static void write_codes(uint32_t type, int offset, const int8_t q[QUANT_GRANULE], uint8_t *low, uint8_t *high) {
   uint8_t code[QUANT_GRANULE];
   if (type == QUANT_Q8_0) {
@@ -109,10 +123,14 @@ static void write_row(const matrix *m, const uint8_t *row, uint32_t lane, uint8_
   for (uint32_t k = 0; k < m->n_cols / QUANT_GRANULE; k++) {
     const uint8_t *block = row + (size_t)(k / per_block) * info.block_bytes;
     size_t at = (size_t)k * TILE_ROWS + lane, super = (size_t)(k / 8) * TILE_ROWS + lane;
-    quant_granule g;
-    quant_load_granule(m->type, row, k, &g);
-    write_codes(m->type, sizes.offset, g.q, out[PLANE_Q] + at * sizes.granule[PLANE_Q],
-                out[PLANE_HIGH] + at * sizes.granule[PLANE_HIGH]);
+    uint8_t *low = out[PLANE_Q] + at * sizes.granule[PLANE_Q];
+    if (m->type == QUANT_IQ4_NL || m->type == QUANT_IQ4_XS) {
+      write_bit_planes(block + (m->type == QUANT_IQ4_NL ? 2 : 8 + k % 8 * 16), low);
+    } else {
+      quant_granule g;
+      quant_load_granule(m->type, row, k, &g);
+      write_codes(m->type, sizes.offset, g.q, low, out[PLANE_HIGH] + at * sizes.granule[PLANE_HIGH]);
+    }
     copy(out[PLANE_D], at, block + sizes.d_at, sizes.granule[PLANE_D]);
     if (per_block == 1 || k % 8)
       continue;

@@ -100,16 +100,26 @@ size_t selftest_matrix_bytes(uint32_t type) {
   return (size_t)SELFTEST_ROWS * SELFTEST_COLS / info.block_weights * info.block_bytes;
 }
 
+/* Where a block has its f16 d, and m or dmin behind it. */
+static size_t scale_at(uint32_t type) {
+  switch (type) {
+  case QUANT_Q2_K: return 80;
+  case QUANT_Q3_K: return 108;
+  case QUANT_Q6_K: return 208;
+  default: return 0;
+  }
+}
+
 /* Any bytes are weights; the scales get small exponents, and every 8th block a subnormal one. */
 void selftest_fill_matrix(uint32_t type, uint8_t *blocks) {
   quant_type_info info = quant_info(type);
   random r = {100 + type};
-  size_t n = selftest_matrix_bytes(type), scale_at = type == QUANT_Q6_K ? 208 : 0;
-  bool two = quant_has_minimum(type); /* d, and m or dmin */
+  size_t n = selftest_matrix_bytes(type), d = scale_at(type);
+  bool two = quant_has_minimum(type);
   fill_bytes(&r, blocks, n);
   for (size_t at = 0; at < n; at += info.block_bytes)
     for (size_t i = 0; i < (two ? 2u : 1u); i++)
-      blocks[at + scale_at + 2 * i + 1] &= at / info.block_bytes % 8 ? 0xAF : 0x83; /* exponents 0 .. 11, or 0 */
+      blocks[at + d + 2 * i + 1] &= at / info.block_bytes % 8 ? 0xAF : 0x83; /* exponents 0 .. 11, or 0 */
 }
 
 uint64_t selftest_digest(const selftest_output *out) { /* FNV-1a */
@@ -133,13 +143,17 @@ uint64_t selftest_expected(kernel_id id, uint32_t type) {
       [KERNEL_EMBED] =
           {[QUANT_Q4_0] = 0x5fdb6c2519969e6a, [QUANT_Q4_1] = 0x6d87fbd614205cb7,
            [QUANT_Q5_0] = 0x6898e82f41def4ad, [QUANT_Q5_1] = 0xc7181b81c0502b83,
-           [QUANT_Q8_0] = 0xeabdd76c617d5484, [QUANT_Q4_K] = 0xb31d589946c16714,
-           [QUANT_Q5_K] = 0x1343fd3f18acb064, [QUANT_Q6_K] = 0x0e10c631176808df},
+           [QUANT_Q8_0] = 0xeabdd76c617d5484, [QUANT_Q2_K] = 0xadb430c344917448,
+           [QUANT_Q3_K] = 0x97a495642f720b95, [QUANT_Q4_K] = 0xb31d589946c16714,
+           [QUANT_Q5_K] = 0x1343fd3f18acb064, [QUANT_Q6_K] = 0x0e10c631176808df,
+           [QUANT_IQ4_NL] = 0x063e2a7321970eb4, [QUANT_IQ4_XS] = 0x462731536766f4c1},
       [KERNEL_MATVEC] =
           {[QUANT_Q4_0] = 0xf2120377cf7afb3d, [QUANT_Q4_1] = 0x263f47f5f1cf9680,
            [QUANT_Q5_0] = 0x849ac9849f3af4ee, [QUANT_Q5_1] = 0x8be1667b68fcd59a,
-           [QUANT_Q8_0] = 0x28f92b4a8264b565, [QUANT_Q4_K] = 0xc694f94d27787053,
-           [QUANT_Q5_K] = 0xeab1aefd91c13af6, [QUANT_Q6_K] = 0x416942f136a5f07b},
+           [QUANT_Q8_0] = 0x28f92b4a8264b565, [QUANT_Q2_K] = 0x7b3062f6c877335f,
+           [QUANT_Q3_K] = 0xe3379ae8d51d4aac, [QUANT_Q4_K] = 0xc694f94d27787053,
+           [QUANT_Q5_K] = 0xeab1aefd91c13af6, [QUANT_Q6_K] = 0x416942f136a5f07b,
+           [QUANT_IQ4_NL] = 0x431569021ec8a161, [QUANT_IQ4_XS] = 0x0855cd5272045878},
   };
   return digests[id == KERNEL_MATMAT ? KERNEL_MATVEC : id][type];
 }

@@ -5,14 +5,17 @@
 // Planes of a matrix; granule k of row r lies at index (r / 16 * n_granules + k) * 16 + r % 16, a super-block (8 granules)
 // of K-quants at the same with n_granules / 8:
 //   w_q      16 bytes per granule: 4 low bits of weight i and i + 16 in byte i. Q8_0: 16 bytes of weights 0-15. Q2_K, Q3_K: 8
-//            bytes, bits 2w, 2w + 1 of byte 4h + b are the 2 low bits of weight 16h + 4w + b
+//            bytes, bits 2w, 2w + 1 of byte 4h + b are the 2 low bits of weight 16h + 4w + b. IQ4_NL, IQ4_XS: 16 bytes, bit w
+//            of byte 4p + b is bit p of the code of weight 4w + b
 //   w_high   Q5_0, Q5_1, Q5_K: 4 bytes, bit i is bit 4 of weight i. Q6_K: 8 bytes, bits 4, 5 in the order of Q2_K. Q3_K: 4
 //            bytes, bit w of byte b is bit 2 of weight 4w + b. Q8_0: 16 bytes of weights 16-31
 //   w_scale  per super-block, as in the file. Q4_K, Q5_K: 16 bytes, f16 d and dmin, then scales and minimums of 6 bits. Q6_K: 16
-//            int8. Q2_K: 16 bytes, scale and minimum of 4 bits. Q3_K: 12 bytes, 16 scales of 6 bits
+//            int8. Q2_K: 16 bytes, scale and minimum of 4 bits. Q3_K: 12 bytes, 16 scales of 6 bits.
+//            IQ4_XS: 8 bytes, f16 d, the 2 high bits of 8 scales, their 4 low bits
 //   w_d      f16 d per granule (Q3_K, Q6_K: per super-block); Q4_1, Q5_1: f16 pairs d, m; Q2_K: of d, dmin per super-block
 
-#if defined(TYPE_Q2_K) || defined(TYPE_Q3_K) || defined(TYPE_Q4_K) || defined(TYPE_Q5_K) || defined(TYPE_Q6_K)
+#if defined(TYPE_Q2_K) || defined(TYPE_Q3_K) || defined(TYPE_Q4_K) || defined(TYPE_Q5_K) || defined(TYPE_Q6_K) || \
+    defined(TYPE_IQ4_XS)
 #define UNIT_GRANULES 8u // chunks of a row are cut at super-blocks
 #else
 #define UNIT_GRANULES 1u
@@ -111,6 +114,37 @@ void load_q3_k(Planes w, uint i, uint super, uint sub, inout Granule g) {
 }
 #endif
 
+#if defined(TYPE_IQ4_NL) || defined(TYPE_IQ4_XS)
+// Swaps the bits mask << shift of a with the bits mask of b.
+void swap_bits(uint shift, uint mask, inout uint a, inout uint b) {
+  uint t = (a >> shift ^ b) & mask;
+  a ^= t << shift;
+  b ^= t;
+}
+
+// The values of 32 codes at once. Each of their 8 bits is a function of the 4 bits of a code, w.x (the lowest) to w.w; these are
+// the functions of the table in loader/quant.c. Then the 8 x 8 bits of each 8 weights are transposed to bytes.
+void load_iq4(uvec4 w, inout Granule g) {
+  uint t = w.w & ~w.y, odd = w.y ^ w.z ^ w.w, differ = w.x ^ w.w;
+  g.q[6] = w.z & ~(t & ~w.x);
+  uint u = w.w ^ (differ | g.q[6]);
+  uint v = u & ~odd, x = w.x ^ v;
+  g.q[0] = ~v;
+  g.q[1] = u & ~(w.x & ~w.y);
+  g.q[3] = u ^ (w.y & ~x);
+  g.q[4] = differ ^ (odd & ~g.q[3]);
+  g.q[5] = w.y ^ (g.q[4] & ~(w.x & ~t));
+  g.q[2] = g.q[5] ^ x ^ (g.q[1] & odd);
+  g.q[7] = ~w.w;
+  for (uint i = 0u; i < 4u; i++)
+    swap_bits(4u, 0x0F0F0F0Fu, g.q[i], g.q[i + 4u]);
+  for (uint i = 0u; i < 4u; i++)
+    swap_bits(2u, 0x33333333u, g.q[i + (i & 2u)], g.q[i + (i & 2u) + 2u]);
+  for (uint i = 0u; i < 4u; i++)
+    swap_bits(1u, 0x55555555u, g.q[2u * i], g.q[2u * i + 1u]);
+}
+#endif
+
 Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
   uint tile = row / TILE_ROWS, lane = row % TILE_ROWS;
   uint i = (tile * n_granules + k) * TILE_ROWS + lane;
@@ -122,6 +156,8 @@ Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
   load_q2_k(w, i, super, k % 8u, g);
 #elif defined(TYPE_Q3_K)
   load_q3_k(w, i, super, k % 8u, g);
+#elif defined(TYPE_IQ4_NL) || defined(TYPE_IQ4_XS)
+  load_iq4(Words4(w.q).at[i], g);
 #elif defined(TYPE_Q8_0)
   uvec4 low = Words4(w.q).at[i], high = Words4(w.high).at[i];
   for (uint j = 0u; j < 4u; j++) {
@@ -140,7 +176,7 @@ Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
 #ifdef TYPE_Q5_0
   subtract(16u, g);
 #endif
-#if defined(TYPE_Q4_0) || defined(TYPE_Q5_0) || defined(TYPE_Q8_0)
+#if defined(TYPE_Q4_0) || defined(TYPE_Q5_0) || defined(TYPE_Q8_0) || defined(TYPE_IQ4_NL)
   g.d = x_f16_to_f32(half_bits(w.d, i));
 #endif
 #if defined(TYPE_Q4_1) || defined(TYPE_Q5_1)
@@ -150,6 +186,12 @@ Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
 #endif
 #if defined(TYPE_Q4_K) || defined(TYPE_Q5_K)
   load_k_scales(Words4(w.scale).at[super], k % 8u, g);
+#endif
+#ifdef TYPE_IQ4_XS
+  uvec2 s = Words2(w.scale).at[super];
+  uint sub = k % 8u;
+  g.scale[0] = g.scale[1] = int((s.y >> (4u * sub) & 15u) | (s.x >> (16u + 2u * sub) & 3u) << 4) - 32;
+  g.d = x_f16_to_f32(s.x & 0xFFFFu);
 #endif
 #ifdef TYPE_Q6_K
   for (uint h = 0u; h < 2u; h++) {

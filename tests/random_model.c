@@ -54,6 +54,8 @@ static block_kind kind_of(quant_type type) {
   case QUANT_Q5_0: return (block_kind){.spread = 9.2f};
   case QUANT_Q5_1: return (block_kind){.m = 2, .spread = 9.2f, .to_middle = -15.5f};
   case QUANT_Q8_0: return (block_kind){.spread = 74};
+  case QUANT_IQ4_NL: return (block_kind){.spread = 70};
+  case QUANT_IQ4_XS: return (block_kind){.spread = 1300};
   case QUANT_Q2_K: return (block_kind){.d = 80, .m = 82, .spread = 14, .to_middle = 1.5f};
   case QUANT_Q3_K: return (block_kind){.d = 108, .spread = 43};
   case QUANT_Q4_K: return (block_kind){.m = 2, .spread = 250, .to_middle = 7.5f};

@@ -32,6 +32,8 @@ static const random_model models[] = {
     {.type = QUANT_Q6_K, .n_embd = 768, .n_ff = 256, .n_layers = 1, .n_heads = 8, .n_kv_heads = 8, .head_dim = 96, .n_vocab = 277},
     {.type = QUANT_Q2_K, .v = QUANT_Q3_K, .down = QUANT_Q3_K, .n_embd = 256, .n_ff = 512, .n_layers = 1, .n_heads = 4, .n_kv_heads = 1,
      .head_dim = 64, .n_vocab = 270, .bias = true},
+    {.type = QUANT_IQ4_XS, .down = QUANT_IQ4_NL, .output = QUANT_IQ4_NL, .n_embd = 256, .n_ff = 288, .n_layers = 1, .n_heads = 4,
+     .n_kv_heads = 2, .head_dim = 64, .n_vocab = 283},
     {.type = QUANT_F16, .n_embd = 64, .n_ff = 160, .n_layers = 2, .n_heads = 4, .n_kv_heads = 4, .head_dim = 40, .n_vocab = 256},
     {.type = QUANT_BF16, .n_embd = 192, .n_ff = 64, .n_layers = 1, .n_heads = 8, .n_kv_heads = 1, .head_dim = 8, .n_vocab = 290,
      .tied = true},

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "../loader/quant.h"
+#include "../runtime/planes.h"
 
 static uint8_t *read_file(const char *path, size_t *size) {
   FILE *f = fopen(path, "rb");
@@ -52,7 +53,7 @@ static void dequantize_agrees(void **state) {
     n_types++;
   }
   assert_int_equal(at, size);
-  assert_int_equal(n_types, 10);
+  assert_int_equal(n_types, 12);
   free(file);
 }
 
@@ -80,6 +81,24 @@ static void q8_0_round_trip(void **state) {
     assert_true(fabsf(x[i] - back[i]) <= (i < 32 ? 6.61f / 127 * 0.51f : 1e-19f));
 }
 
+/* What the device keeps of full tiles has the size of the file's blocks, and planes keep the alignment that planes.h promises. */
+static void planes_hold_no_bit_more(void **state) {
+  (void)state;
+  const uint32_t n_cols = 768;
+  for (uint32_t type = 0; type < 64; type++) {
+    if (!quant_is_quantized(type))
+      continue;
+    quant_type_info info = quant_info(type);
+    planes p = planes_of(type, 2 * 16, n_cols / QUANT_GRANULE);
+    uint64_t bytes = 0;
+    for (int i = 0; i < N_PLANES; i++) {
+      assert_int_equal(p.tile_bytes[i] % 32, 0);
+      bytes += p.n_tiles * p.tile_bytes[i];
+    }
+    assert_int_equal(bytes, 2 * 16 * n_cols / info.block_weights * info.block_bytes);
+  }
+}
+
 static void unknown_types(void **state) {
   (void)state;
   assert_null(quant_info(4).name);
@@ -91,6 +110,7 @@ static void unknown_types(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(dequantize_agrees), cmocka_unit_test(plain_types),
-                                     cmocka_unit_test(q8_0_round_trip), cmocka_unit_test(unknown_types)};
+                                     cmocka_unit_test(q8_0_round_trip), cmocka_unit_test(planes_hold_no_bit_more),
+                                     cmocka_unit_test(unknown_types)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

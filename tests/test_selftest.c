@@ -133,15 +133,18 @@ static void print_typed(kernel_id id, const uint32_t *types, size_t n) {
 }
 
 static void print_digests(void) {
-  static const uint32_t kv_types[] = KV_TYPES, types[] = {QUANT_Q4_0, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q5_1,
-                                                          QUANT_Q8_0, QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K};
+  static const uint32_t kv_types[] = KV_TYPES;
+  uint32_t types[N_KERNEL_TYPES], n_types = 0;
+  for (uint32_t type = 0; type < N_KERNEL_TYPES; type++)
+    if (quant_is_quantized(type))
+      types[n_types++] = type;
   for (int id = 0; id < KERNEL_FIRST_TYPED; id++)
     printf("      [KERNEL_%s] = {0x%016llx},\n", ids[id], (unsigned long long)digest_of((kernel_id)id, 0));
   for (int id = KERNEL_FIRST_TYPED; id < KERNEL_MATMAT; id++)
     if (id < KERNEL_FIRST_OF_WEIGHTS)
       print_typed((kernel_id)id, kv_types, sizeof kv_types / sizeof *kv_types);
     else
-      print_typed((kernel_id)id, types, sizeof types / sizeof *types);
+      print_typed((kernel_id)id, types, n_types);
 }
 
 int main(int argc, char **argv) {

@@ -29,8 +29,8 @@ static const random_model models[] = {
      .n_heads = 4, .n_kv_heads = 2, .head_dim = 32, .n_vocab = 300},
     {.type = QUANT_Q4_K, .v = QUANT_Q6_K, .down = QUANT_Q5_K, .output = QUANT_Q4_1, .n_embd = 256, .n_ff = 512, .n_layers = 1,
      .n_heads = 4, .n_kv_heads = 1, .head_dim = 64, .n_vocab = 257, .bias = true},
-    {.type = QUANT_Q2_K, .v = QUANT_Q3_K, .n_embd = 256, .n_ff = 256, .n_layers = 1, .n_heads = 4, .n_kv_heads = 1, .head_dim = 64,
-     .n_vocab = 257}};
+    {.type = QUANT_Q2_K, .v = QUANT_Q3_K, .down = QUANT_IQ4_XS, .output = QUANT_IQ4_NL, .n_embd = 256, .n_ff = 256, .n_layers = 1,
+     .n_heads = 4, .n_kv_heads = 1, .head_dim = 64, .n_vocab = 257}};
 
 static hn_status run_model(gpu_device *device, const random_model *model, hn_error *err) {
   char path[64];
