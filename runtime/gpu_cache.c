@@ -1,14 +1,15 @@
 #include "gpu_cache.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
+
+#include "hash.h"
+#include "new_file.h"
 
 #define MAGIC "hnpc" /* hornito pipeline cache */
-enum { VERSION = 1, MAX_BYTES = 256 << 20 };
+enum { VERSION = 2, MAX_BYTES = 256 << 20 };
 
 typedef struct cache_header {
   char magic[4];
@@ -16,13 +17,6 @@ typedef struct cache_header {
   uint64_t bytes; /* of the data behind */
   uint64_t hash;  /* of the data */
 } cache_header;
-
-static uint64_t fnv1a(const uint8_t *data, size_t n) {
-  uint64_t h = 14695981039346656037u;
-  for (size_t i = 0; i < n; i++)
-    h = (h ^ data[i]) * 1099511628211u;
-  return h;
-}
 
 /* "DIR/pipelines-UUID-DRIVER.bin"; NULL: out of memory. */
 static char *file_path(const gpu_device *device, const char *dir) {
@@ -61,7 +55,7 @@ static uint8_t *read_file(const char *path, cache_header *header) {
     return NULL;
   if (fread(header, sizeof *header, 1, file) == 1 && memcmp(header->magic, MAGIC, 4) == 0 && header->version == VERSION &&
       header->bytes >= 1 && header->bytes <= MAX_BYTES && (data = malloc(header->bytes))) {
-    if (fread(data, 1, header->bytes, file) != header->bytes || fnv1a(data, header->bytes) != header->hash) {
+    if (fread(data, 1, header->bytes, file) != header->bytes || hash_bytes(HASH_BEGIN, data, header->bytes) != header->hash) {
       free(data);
       data = NULL;
     }
@@ -98,23 +92,14 @@ hn_status gpu_cache_open(gpu_device *device, const char *dir, hn_error *err) {
   return HN_OK;
 }
 
-/* To a temporary name, then renamed: a reader sees the old file or the new one. */
-static bool write_file(const char *path, const cache_header *header, const uint8_t *data) {
-  size_t size = strlen(path) + 32;
-  char *temporary = malloc(size);
-  if (!temporary)
-    return false;
-  snprintf(temporary, size, "%s.%ld.tmp", path, (long)getpid());
-  FILE *file = fopen(temporary, "wb");
-  bool good = file && fwrite(header, sizeof *header, 1, file) == 1 && fwrite(data, 1, header->bytes, file) == header->bytes;
-  if (file && fclose(file))
-    good = false;
-  if (good)
-    good = rename(temporary, path) == 0;
-  if (!good && file)
-    remove(temporary);
-  free(temporary);
-  return good;
+static hn_status write_file(const char *path, const cache_header *header, const uint8_t *data, hn_error *err) {
+  new_file file;
+  hn_status status = new_file_create(path, 0666, &file, err);
+  if (status)
+    return status;
+  fwrite(header, sizeof *header, 1, file.stream);
+  fwrite(data, 1, header->bytes, file.stream);
+  return new_file_commit(&file, err);
 }
 
 static void save(gpu_device *device) {
@@ -124,10 +109,10 @@ static void save(gpu_device *device) {
       !(data = malloc(n)))
     return;
   if (device->vk.vkGetPipelineCacheData(device->device, device->cache, &n, data) == VK_SUCCESS) {
-    cache_header header = {.magic = MAGIC, .version = VERSION, .bytes = n, .hash = fnv1a(data, n)};
-    if (header.hash != device->cache_hash && !write_file(device->cache_path, &header, data))
-      hn_log(&device->instance->logger, HN_LOG_WARNING, "the pipeline cache %s cannot be written: %s", device->cache_path,
-             strerror(errno));
+    cache_header header = {.magic = MAGIC, .version = VERSION, .bytes = n, .hash = hash_bytes(HASH_BEGIN, data, n)};
+    hn_error err = {0};
+    if (header.hash != device->cache_hash && write_file(device->cache_path, &header, data, &err))
+      hn_log(&device->instance->logger, HN_LOG_WARNING, "the pipeline cache %s", err.message);
   }
   free(data);
 }

@@ -380,7 +380,7 @@ HN_API hn_status hn_session_eval_all(hn_session *session, const int32_t *ids, si
                                      hn_error *err);
 
 /* Logits of the last evaluated token, (n_vocab) floats, valid until the next call on the session; NULL before the
- * first evaluation and after one that failed. Thread-safety: Unsafe */
+ * first evaluation, after one that failed and after a rewind. Thread-safety: Unsafe */
 HN_API const float *hn_session_logits(const hn_session *session);
 
 /* The token of the largest logit (the lowest id among equals), computed on the device; -1 where there are no
@@ -391,8 +391,31 @@ HN_API int32_t hn_session_argmax(const hn_session *session);
 HN_API uint32_t hn_session_n_past(const hn_session *session);
 HN_API uint32_t hn_session_n_ctx(const hn_session *session);
 
-/* Forgets all but the first n tokens. Errors: ARGUMENT (n > n_past). Thread-safety: Unsafe */
+/* The tokens of the timeline, (n_past), valid until the next call on the session. Thread-safety: Unsafe */
+HN_API const int32_t *hn_session_tokens(const hn_session *session);
+
+/* Forgets all but the first n tokens, and the logits with them. Errors: ARGUMENT (n > n_past). Thread-safety: Unsafe */
 HN_API hn_status hn_session_rewind(hn_session *session, uint32_t n, hn_error *err);
+
+/*
+ * Prepares for a prompt of n >= 1 tokens that may begin like the timeline: forgets what differs. *n_kept tokens, at most n - 1, need no
+ * evaluation any more: hn_session_eval(session, ids + *n_kept, n - *n_kept, err) follows. Errors: ARGUMENT (n is 0). Thread-safety: Unsafe
+ */
+HN_API hn_status hn_session_reuse(hn_session *session, const int32_t *ids, size_t n, size_t *n_kept, hn_error *err);
+
+/*
+ * Writes the timeline, its KV cache and the last logits to a file, which the owner alone may read: it holds what was said. About
+ * 68 KiB per token of an 8B model. The file is complete or not there at all. Blocks. Errors: IO, OUT_OF_MEMORY; DEVICE_LOST, TIMEOUT, VULKAN
+ * (destroy is all that is left). Thread-safety: Unsafe
+ */
+HN_API hn_status hn_session_save(hn_session *session, const char *path, hn_error *err);
+
+/*
+ * Goes on where a saved session ended, on this device or another: the same bits. All is checked first; on these errors the session is as
+ * before: IO, FORMAT (no session, or damaged), UNSUPPORTED (of another version), ARGUMENT (of another model or type of KV cache), CONTEXT_FULL,
+ * OUT_OF_MEMORY. After DEVICE_LOST, TIMEOUT and VULKAN destroy is all that is left. Thread-safety: Unsafe
+ */
+HN_API hn_status hn_session_load(hn_session *session, const char *path, hn_error *err);
 
 /* Makes the evaluation that runs, or the next one, end with CANCELLED soon. Thread-safety: Safe (from any thread and
  * from a signal handler) */

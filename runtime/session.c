@@ -2,21 +2,9 @@
 #include <string.h>
 
 #include "kernels_cpu.h"
-#include "model_object.h"
+#include "session_object.h"
 
 enum { CPU_CTX = 4096 }; /* of the device "cpu" where none is wished */
-
-struct hn_session {
-  hn_model *model;
-  forward *forward;
-  uint32_t n_ctx, n_batch, n_past;
-  int32_t *tokens; /* (n_past of n_ctx) the timeline */
-  float *logits; /* (FORWARD_ALL_MAX, n_vocab); the last evaluated token's row first */
-  const float *last;
-  int32_t argmax;
-  bool lost;
-  atomic_bool cancel;
-};
 
 static hn_status check_params(const hn_model *model, const hn_session_params *params, hn_error *err) {
   uint32_t train = model->header.config.n_ctx_train;
@@ -170,8 +158,27 @@ uint32_t hn_session_n_ctx(const hn_session *session) {
 hn_status hn_session_rewind(hn_session *session, uint32_t n, hn_error *err) {
   if (n > session->n_past)
     return hn_fail(err, HN_ERROR_ARGUMENT, "cannot go forward from %u tokens to %u", (unsigned)session->n_past, (unsigned)n);
+  if (n < session->n_past) {
+    session->last = NULL;
+    session->argmax = -1;
+  }
   session->n_past = n;
   return HN_OK;
+}
+
+const int32_t *hn_session_tokens(const hn_session *session) {
+  return session->tokens;
+}
+
+hn_status hn_session_reuse(hn_session *session, const int32_t *ids, size_t n, size_t *n_kept, hn_error *err) {
+  uint32_t kept = 0;
+  *n_kept = 0;
+  if (n == 0)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "no tokens to evaluate");
+  while (kept < n - 1 && kept < session->n_past && ids[kept] == session->tokens[kept])
+    kept++;
+  *n_kept = kept;
+  return hn_session_rewind(session, kept, err);
 }
 
 void hn_session_cancel(hn_session *session) {

@@ -22,7 +22,6 @@ typedef struct conversation {
 typedef struct chat {
   runner r;
   conversation talk;
-  id_list timeline; /* the session's tokens; room for its context */
   hn_sampler *sampler;
   uint64_t seed;
   bool interactive;
@@ -62,21 +61,6 @@ static int start_conversation(chat *c) {
   return EXIT_OK;
 }
 
-/* Rewinds the session to what it shares with the conversation; *common tokens need no evaluation. */
-static int rewind_to_common(chat *c, const id_list *ids, size_t *common) {
-  size_t n = 0;
-  while (n < ids->n && n < c->timeline.n && ids->data[n] == c->timeline.data[n])
-    n++;
-  if (n == ids->n)
-    n--; /* the last one is evaluated again, for its logits */
-  hn_error err = {0};
-  if (hn_session_rewind(c->r.session, (uint32_t)n, &err) != HN_OK)
-    return print_failure(&err);
-  c->timeline.n = n;
-  *common = n;
-  return EXIT_OK;
-}
-
 static void say_why(const chat *c, const generation *g) {
   if (g->reason == STOPPED_CONTEXT_FULL)
     print_error("the context of %u tokens is full and the answer ends early: /reset begins anew, a larger --ctx holds "
@@ -100,13 +84,14 @@ static int answer(chat *c) {
     cut_messages(&c->talk, c->talk.n - 1);
     goto done;
   }
-  if (code == EXIT_OK)
-    code = rewind_to_common(c, &ids, &common);
+  hn_error err = {0};
+  if (code == EXIT_OK && hn_session_reuse(r->session, ids.data, ids.n, &common, &err) != HN_OK)
+    code = print_failure(&err);
   if (code != EXIT_OK)
     goto done;
   interrupt_forget();
   /* As many as fit, since without -n an answer ends with its end token or a full context. */
-  generate(r, c->sampler, ids.data + common, ids.n - common, r->opt->n_predict, &c->timeline, &g);
+  generate(r, c->sampler, ids.data + common, ids.n - common, r->opt->n_predict, &g);
   if (g.text_length == 0 || g.text[g.text_length - 1] != '\n')
     out_write("\n", 1);
   out_flush();
@@ -199,20 +184,12 @@ int cmd_chat(const options *opt) {
     code = runner_open_session(&c.r);
   if (code == EXIT_OK)
     code = sampler_open(&c.r, &c.sampler, &c.seed);
-  if (code == EXIT_OK) {
-    c.timeline.data = calloc(hn_session_n_ctx(c.r.session), sizeof *c.timeline.data);
-    if (c.timeline.data == NULL) {
-      print_error("no memory for the conversation");
-      code = EXIT_FAILED;
-    }
-  }
   if (code == EXIT_OK)
     code = converse(&c);
   if (code == EXIT_OK && c.refused && !c.interactive)
     code = EXIT_FAILED; /* a script must learn of it */
   cut_messages(&c.talk, 0);
   free(c.talk.messages);
-  free(c.timeline.data);
   hn_sampler_destroy(&c.sampler);
   return runner_finish(&c.r, code);
 }

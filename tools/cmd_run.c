@@ -44,10 +44,31 @@ static int tokenize_prompt(const runner *r, const char *text, size_t length, id_
   return code;
 }
 
+/* What --session has of the prompt: *kept tokens need no evaluation. A file that is not there yet is no failure. */
+static int load_session(runner *r, const id_list *ids, size_t *kept) {
+  const char *path = r->opt->session;
+  hn_error err = {0};
+  if (path == NULL || access(path, F_OK) != 0)
+    return EXIT_OK;
+  if (hn_session_load(r->session, path, &err) != HN_OK ||
+      hn_session_reuse(r->session, ids->data, ids->n, kept, &err) != HN_OK)
+    return print_failure(&err);
+  print_note("%s: %zu of the prompt's %zu tokens are evaluated already", path, *kept, ids->n);
+  return EXIT_OK;
+}
+
+static int save_session(const runner *r) {
+  hn_error err = {0};
+  if (r->opt->session == NULL || hn_session_save(r->session, r->opt->session, &err) == HN_OK)
+    return EXIT_OK;
+  return print_failure(&err);
+}
+
 static int answer(runner *r, const char *text, size_t length) {
   id_list ids = {0};
   hn_sampler *sampler = NULL;
   generation g = {0};
+  size_t kept = 0;
   uint64_t seed = 0;
   int code = tokenize_prompt(r, text, length, &ids);
   if (code == EXIT_OK)
@@ -55,12 +76,16 @@ static int answer(runner *r, const char *text, size_t length) {
   if (code == EXIT_OK && too_long(r, ids.n, "the prompt"))
     code = EXIT_USAGE;
   if (code == EXIT_OK)
+    code = load_session(r, &ids, &kept);
+  if (code == EXIT_OK)
     code = sampler_open(r, &sampler, &seed);
   if (code != EXIT_OK)
     goto done;
 
+  for (size_t i = 0; i < kept; i++)
+    hn_sampler_accept(sampler, ids.data[i]);
   uint32_t n_predict = r->opt->n_predict == UINT32_MAX ? DEFAULT_N_PREDICT : r->opt->n_predict;
-  generate(r, sampler, ids.data, ids.n, n_predict, NULL, &g);
+  generate(r, sampler, ids.data + kept, ids.n - kept, n_predict, &g);
   if (g.text_length > 0 && g.text[g.text_length - 1] != '\n')
     out_write("\n", 1);
   out_flush();
@@ -72,6 +97,8 @@ static int answer(runner *r, const char *text, size_t length) {
     code = g.exit_code;
   else if (g.reason == STOPPED_CANCELLED)
     code = EXIT_FAILED;
+  if (code == EXIT_OK)
+    code = save_session(r);
 
 done:
   free(g.text);

@@ -27,19 +27,16 @@ int sampler_open(const runner *r, hn_sampler **sampler, uint64_t *seed) {
   return EXIT_OK;
 }
 
-/* Evaluates, and records in the timeline what was evaluated. */
-static hn_status eval(runner *r, hn_sampler *sampler, const int32_t *ids, size_t n, id_list *timeline, hn_error *err) {
+/* Evaluates, and tells the sampler. */
+static hn_status eval(runner *r, hn_sampler *sampler, const int32_t *ids, size_t n, hn_error *err) {
   hn_status status = hn_session_eval(r->session, ids, n, err);
   /* A Ctrl-C that came when nothing was running cancels the next evaluation: not what the user meant any more. */
   if (status == HN_ERROR_CANCELLED && !interrupted())
     status = hn_session_eval(r->session, ids, n, err);
   if (status != HN_OK)
     return status;
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < n; i++)
     hn_sampler_accept(sampler, ids[i]);
-    if (timeline != NULL)
-      timeline->data[timeline->n++] = ids[i];
-  }
   return HN_OK;
 }
 
@@ -82,8 +79,7 @@ static void end_with_status(generation *g, hn_status status, const hn_error *err
 }
 
 /* The decode loop; fills g->reason. */
-static void decode(runner *r, hn_sampler *sampler, uint32_t n_predict, id_list *timeline, stop_matcher *stops,
-                   generation *g) {
+static void decode(runner *r, hn_sampler *sampler, uint32_t n_predict, stop_matcher *stops, generation *g) {
   hn_text_stream stream = {0};
   hn_error err = {0};
   bool greedy = r->opt->sampling.temperature == 0.0f && r->opt->sampling.repeat_penalty == 1.0f;
@@ -115,7 +111,7 @@ static void decode(runner *r, hn_sampler *sampler, uint32_t n_predict, id_list *
       g->reason = STOPPED_CONTEXT_FULL;
       break;
     }
-    hn_status status = eval(r, sampler, &id, 1, timeline, &err);
+    hn_status status = eval(r, sampler, &id, 1, &err);
     if (status != HN_OK) {
       end_with_status(g, status, &err);
       break;
@@ -137,8 +133,7 @@ static void decode(runner *r, hn_sampler *sampler, uint32_t n_predict, id_list *
   }
 }
 
-void generate(runner *r, hn_sampler *sampler, const int32_t *prompt, size_t n, uint32_t n_predict, id_list *timeline,
-              generation *out) {
+void generate(runner *r, hn_sampler *sampler, const int32_t *prompt, size_t n, uint32_t n_predict, generation *out) {
   *out = (generation){.n_prompt = n, .exit_code = EXIT_FAILED};
   stop_matcher stops;
   if (!stop_matcher_init(&stops, r->opt->stops, r->opt->n_stops)) {
@@ -147,12 +142,12 @@ void generate(runner *r, hn_sampler *sampler, const int32_t *prompt, size_t n, u
   }
   hn_error err = {0};
   double start = now_seconds();
-  hn_status status = eval(r, sampler, prompt, n, timeline, &err);
+  hn_status status = eval(r, sampler, prompt, n, &err);
   out->prompt_seconds = now_seconds() - start;
   if (status != HN_OK)
     end_with_status(out, status, &err);
   else
-    decode(r, sampler, n_predict, timeline, &stops, out);
+    decode(r, sampler, n_predict, &stops, out);
   stop_matcher_finish(&stops);
 }
 

@@ -30,11 +30,9 @@ typedef struct generation {
 int sampler_open(const runner *r, hn_sampler **sampler, uint64_t *seed);
 
 /*
- * Evaluates the prompt (n >= 1 tokens that the context can take), then writes up to n_predict tokens. Every token that
- * is evaluated is appended to timeline, which may be NULL and else has room for the context.
+ * Evaluates the prompt (n >= 1 tokens that the context can take), then writes up to n_predict tokens.
  */
-void generate(runner *r, hn_sampler *sampler, const int32_t *prompt, size_t n, uint32_t n_predict, id_list *timeline,
-              generation *out);
+void generate(runner *r, hn_sampler *sampler, const int32_t *prompt, size_t n, uint32_t n_predict, generation *out);
 
 /* One line on stderr: speeds, why it stopped, the seed. */
 void print_summary(const runner *r, const generation *g, uint64_t seed);

@@ -41,6 +41,8 @@ static const option table[] = {
     {"-p", "TEXT", "the prompt; - or none: from standard input", FIELD(prompt), 0, 0, COMMAND_RUN, KIND_TEXT},
     {"-n", "N", "tokens to write at most (run: 256; chat: until the context is full)", FIELD(n_predict), 0,
      MAX_CTX, GENERATING, KIND_U32},
+    {"--session", "FILE", "read what is evaluated already from this file, if it is there, and write it at the end; it holds your text",
+     FIELD(session), 0, 0, COMMAND_RUN, KIND_TEXT},
     {"-f", "TEXT", "the text, a file", FIELD(file), 0, 0, COMMAND_PERPLEXITY, KIND_TEXT},
     {"--system", "TEXT", "the system message (none)", FIELD(system), 0, 0, COMMAND_CHAT, KIND_TEXT},
     {"--raw", NULL, "take the prompt as it is, special tokens included, without the chat template", FIELD(raw), 0, 0,

@@ -31,7 +31,7 @@ typedef struct options { /* NULL, 0 and false: not given */
   hn_plan_params plan;
   uint32_t n_threads;
   bool no_bos, validation;
-  const char *prompt, *system;
+  const char *prompt, *system, *session;
   uint32_t n_predict; /* UINT32_MAX: not given */
   hn_sampler_params sampling;
   bool seed_given;
