@@ -186,8 +186,14 @@ void gpu_cmd_fill(gpu_cmd *cmd, const gpu_buffer *buffer, uint64_t offset, uint6
 /* What a submission of a model's work may take on this device before it counts as lost. */
 uint64_t gpu_wait_limit_ns(const gpu_device *device);
 
-/* Ends the recording (with a barrier that lets the host read), submits and waits at most timeout_ns.
- * Errors: DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
+/* Ends the recording (with a barrier that lets the host read) and submits. Errors: DEVICE_LOST, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
+hn_status gpu_cmd_submit(gpu_cmd *cmd, hn_error *err);
+
+/* Waits at most timeout_ns for what was submitted; at once where nothing was. Errors: DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY,
+ * OUT_OF_DEVICE_MEMORY, VULKAN. */
+hn_status gpu_cmd_wait(gpu_cmd *cmd, uint64_t timeout_ns, hn_error *err);
+
+/* Both. */
 hn_status gpu_cmd_submit_wait(gpu_cmd *cmd, uint64_t timeout_ns, hn_error *err);
 
 #endif

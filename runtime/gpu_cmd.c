@@ -178,24 +178,38 @@ uint64_t gpu_wait_limit_ns(const gpu_device *device) {
   return device->info.type == HN_DEVICE_SOFTWARE ? SOFTWARE_WAIT_NS : WAIT_NS;
 }
 
-hn_status gpu_cmd_submit_wait(gpu_cmd *self, uint64_t timeout_ns, hn_error *err) {
-  gpu_device *d = self->device;
+/* What failed leaves the command buffer lost. */
+static hn_status fail_work(gpu_cmd *self, VkResult result, hn_error *err) {
+  self->lost = true;
+  return hn_fail_vk(err, gpu_status(result), result, "%s: the work was not done (VkResult %d); load the model again",
+                    self->device->info.name, (int)result);
+}
+
+hn_status gpu_cmd_submit(gpu_cmd *self, hn_error *err) {
   barrier(self, VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT);
-  VkResult result = d->vk.vkEndCommandBuffer(self->handle);
+  VkResult result = self->device->vk.vkEndCommandBuffer(self->handle);
   if (!result)
     result = submit(self);
-  if (!result) {
-    tell(self, GPU_EVENT_SUBMIT, NULL, NULL);
-    result = wait_for(self, timeout_ns);
-  }
+  if (result)
+    return fail_work(self, result, err);
+  tell(self, GPU_EVENT_SUBMIT, NULL, NULL);
+  return HN_OK;
+}
+
+hn_status gpu_cmd_wait(gpu_cmd *self, uint64_t timeout_ns, hn_error *err) {
+  VkResult result = wait_for(self, timeout_ns);
+  if (result && result != VK_TIMEOUT)
+    return fail_work(self, result, err);
   if (!result) {
     tell(self, GPU_EVENT_WAITED, NULL, NULL);
     return HN_OK;
   }
   self->lost = true;
-  if (result == VK_TIMEOUT)
-    return hn_fail_vk(err, HN_ERROR_TIMEOUT, result, "%s did not finish within %.0f s; load the model again", d->info.name,
-                      (double)timeout_ns * 1e-9);
-  return hn_fail_vk(err, gpu_status(result), result, "%s: the work was not done (VkResult %d); load the model again",
-                    d->info.name, (int)result);
+  return hn_fail_vk(err, HN_ERROR_TIMEOUT, result, "%s did not finish within %.0f s; load the model again", self->device->info.name,
+                    (double)timeout_ns * 1e-9);
+}
+
+hn_status gpu_cmd_submit_wait(gpu_cmd *self, uint64_t timeout_ns, hn_error *err) {
+  hn_status status = gpu_cmd_submit(self, err);
+  return status ? status : gpu_cmd_wait(self, timeout_ns, err);
 }

@@ -199,7 +199,8 @@ typedef struct hn_plan {
   size_t n_items;
 } hn_plan;
 
-/* Called while a model loads; done and total are bytes of weights. Return false to cancel. */
+/* Called while a model loads; done and total are bytes of weights. On a GPU first with done = 0, when its shaders are ready, and then at least
+ * every 16 MiB. Return false to cancel. */
 typedef bool (*hn_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 typedef struct hn_model_params {

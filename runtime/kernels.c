@@ -6,7 +6,8 @@
 static const char *const names[N_KERNELS] = {
     [KERNEL_NORM_QUANT] = "norm_quant", [KERNEL_QUANTIZE] = "quantize",   [KERNEL_SWIGLU_QUANT] = "swiglu_quant",
     [KERNEL_ARGMAX] = "argmax",         [KERNEL_ROPE_STORE] = "rope_store", [KERNEL_ATTENTION] = "attention",
-    [KERNEL_EMBED] = "embed",           [KERNEL_MATVEC] = "matvec",       [KERNEL_MATMAT] = "matmat",
+    [KERNEL_EMBED] = "embed",           [KERNEL_REARRANGE] = "rearrange", [KERNEL_MATVEC] = "matvec",
+    [KERNEL_MATMAT] = "matmat",
 };
 
 const char *kernel_name(kernel_id id) {
@@ -111,6 +112,22 @@ void kernel_embed(gpu_cmd *cmd, const kernels *k, const gpu_matrix *table, VkDev
   a.least_bytes = 4 * n_values + n_values / info.block_weights * info.block_bytes + 4ull * n_tokens; /* any rows, but not all */
   computes(&a, n_values, 2);
   DISPATCH(KERNEL_EMBED, table->type, &push, groups(push.n_granules, 64), n_tokens);
+}
+
+void kernel_rearrange(gpu_cmd *cmd, const kernels *k, const gpu_matrix *to, uint32_t first, uint32_t n, VkDeviceAddress raw) {
+  enum { GROUP_GRANULES = 64 * 8 }; /* of a pair of rows */
+  planes p = planes_of(to->type, to->n_rows, to->n_granules);
+  quant_type_info info = quant_info(to->type);
+  VkDeviceAddress at[N_PLANES];
+  gpu_access a = {0};
+  reads(&a, raw, (uint64_t)n * TILE_ROWS * (to->n_granules * QUANT_GRANULE / info.block_weights) * info.block_bytes);
+  for (int i = 0; i < N_PLANES; i++) {
+    at[i] = to->planes[i] ? to->planes[i] + first * p.tile_bytes[i] : 0;
+    if (at[i])
+      writes(&a, at[i], n * p.tile_bytes[i]);
+  }
+  struct push_rearrange push = {raw, at[PLANE_Q], at[PLANE_HIGH], at[PLANE_SCALE], at[PLANE_D], to->n_granules};
+  DISPATCH(KERNEL_REARRANGE, to->type, &push, groups(to->n_granules * (TILE_ROWS / 2), GROUP_GRANULES), n);
 }
 
 void kernel_norm_quant(gpu_cmd *cmd, const kernels *k, const struct push_norm *push, uint32_t n_tokens) {

@@ -14,7 +14,7 @@
 typedef enum kernel_id {
   KERNEL_NORM_QUANT, KERNEL_QUANTIZE, KERNEL_SWIGLU_QUANT, KERNEL_ARGMAX,
   KERNEL_ROPE_STORE, KERNEL_ATTENTION, /* built once per type of the KV cache */
-  KERNEL_EMBED, KERNEL_MATVEC, KERNEL_MATMAT, /* once per type of weights */
+  KERNEL_EMBED, KERNEL_REARRANGE, KERNEL_MATVEC, KERNEL_MATMAT, /* once per type of weights */
   N_KERNELS,
   KERNEL_FIRST_TYPED = KERNEL_ROPE_STORE, KERNEL_FIRST_OF_WEIGHTS = KERNEL_EMBED
 } kernel_id;
@@ -62,6 +62,10 @@ typedef struct gpu_product { /* see push_matmul */
 } gpu_product;
 
 void kernel_embed(gpu_cmd *cmd, const kernels *k, const gpu_matrix *table, VkDeviceAddress ids, VkDeviceAddress x, uint32_t n_tokens);
+
+/* Tiles first .. first + n - 1 of `to` from `raw`: their rows as a file has them, packed; zeros for rows that `to` does not have. */
+void kernel_rearrange(gpu_cmd *cmd, const kernels *k, const gpu_matrix *to, uint32_t first, uint32_t n, VkDeviceAddress raw);
+
 void kernel_norm_quant(gpu_cmd *cmd, const kernels *k, const struct push_norm *push, uint32_t n_tokens);
 void kernel_quantize(gpu_cmd *cmd, const kernels *k, const struct push_quantize *push);
 void kernel_swiglu_quant(gpu_cmd *cmd, const kernels *k, const struct push_swiglu *push);

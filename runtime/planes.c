@@ -139,7 +139,8 @@ static void write_row(const matrix *m, const uint8_t *row, uint32_t lane, uint8_
   }
 }
 
-void planes_write_tile(const matrix *m, uint32_t tile, uint8_t *const out[N_PLANES], uint8_t *row) {
+/* The matrix is of a quantized type: no row is converted. */
+static void write_tile(const matrix *m, uint32_t tile, uint8_t *const out[N_PLANES]) {
   uint32_t first = tile * TILE_ROWS;
   uint32_t n = m->n_rows - first < TILE_ROWS ? m->n_rows - first : TILE_ROWS;
   if (n < TILE_ROWS) {
@@ -148,7 +149,7 @@ void planes_write_tile(const matrix *m, uint32_t tile, uint8_t *const out[N_PLAN
       memset(out[i], 0, p.tile_bytes[i]);
   }
   for (uint32_t lane = 0; lane < n; lane++)
-    write_row(m, matrix_row(m, first + lane, row), lane, out);
+    write_row(m, matrix_row(m, first + lane, NULL), lane, out);
 }
 
 void planes_write(uint32_t type, uint32_t n_rows, uint32_t n_cols, const uint8_t *blocks, uint8_t *const out[N_PLANES]) {
@@ -159,6 +160,6 @@ void planes_write(uint32_t type, uint32_t n_rows, uint32_t n_cols, const uint8_t
     uint8_t *to[N_PLANES];
     for (int i = 0; i < N_PLANES; i++)
       to[i] = out[i] + tile * p.tile_bytes[i];
-    planes_write_tile(&m, tile, to, NULL); /* no row is converted */
+    write_tile(&m, tile, to);
   }
 }

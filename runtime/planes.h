@@ -1,6 +1,6 @@
 /*
  * planes.h: a matrix in the form in which shaders read it: planes of tiles of 16 rows. The layout stands in
- * shaders/weights.glsl; this is its writer.
+ * shaders/weights.glsl. This is its writer in C: the reference of shaders/rearrange.comp, which writes it while a model is loaded.
  */
 #ifndef HN_PLANES_H
 #define HN_PLANES_H
@@ -20,8 +20,5 @@ planes planes_of(uint32_t type, uint32_t n_rows, uint32_t n_granules);
 /* All tiles of a matrix of a quantized type, whose rows lie in `blocks` as a file has them; out[plane]: n_tiles *
  * tile_bytes[plane] bytes. */
 void planes_write(uint32_t type, uint32_t n_rows, uint32_t n_cols, const uint8_t *blocks, uint8_t *const out[N_PLANES]);
-
-/* Writes tile `tile` of each plane to out[plane] (tile_bytes[plane]); row: m->row_bytes of scratch. */
-void planes_write_tile(const matrix *m, uint32_t tile, uint8_t *const out[N_PLANES], uint8_t *row);
 
 #endif

@@ -145,6 +145,13 @@ uint64_t selftest_expected(kernel_id id, uint32_t type) {
            [QUANT_Q3_K] = 0x37748e49e1316e8d, [QUANT_Q4_K] = 0xb5a395939fc75242,
            [QUANT_Q5_K] = 0xf4e3d5aaa1506056, [QUANT_Q6_K] = 0x297a8200df2aa25f,
            [QUANT_IQ4_NL] = 0xa2fb25bd146c7ac9, [QUANT_IQ4_XS] = 0xc3fc31ff0d57dddc},
+      [KERNEL_REARRANGE] =
+          {[QUANT_Q4_0] = 0x238caee0976aa7a2, [QUANT_Q4_1] = 0xc4720d4751811e03,
+           [QUANT_Q5_0] = 0x34336898e007cb27, [QUANT_Q5_1] = 0x8206091f2b01ed23,
+           [QUANT_Q8_0] = 0xd401d30cb39c23da, [QUANT_Q2_K] = 0x2dadc335fc2089ea,
+           [QUANT_Q3_K] = 0x3a598772666a0d8e, [QUANT_Q4_K] = 0x572a1b1279e3e662,
+           [QUANT_Q5_K] = 0x0d757ee9d7cd4340, [QUANT_Q6_K] = 0x0c77f13dde7063be,
+           [QUANT_IQ4_NL] = 0xc7200fa53ef2e1bf, [QUANT_IQ4_XS] = 0x66d06d8cf291dd56},
       [KERNEL_MATVEC] =
           {[QUANT_Q4_0] = 0x2de43b9b33327bee, [QUANT_Q4_1] = 0x821cc17f2d927d0b,
            [QUANT_Q5_0] = 0x0a32ed74b3dbbb08, [QUANT_Q5_1] = 0x8b08964e67745b12,
@@ -197,21 +204,33 @@ void selftest_destroy(selftest **test) {
 #define IN(field) (self->in.address + offsetof(selftest_input, field))
 #define OUT(field) (self->out.address + offsetof(selftest_output, field))
 
-/* Writes the weights of a type into the input. */
-static hn_status put_matrix(selftest *self, uint32_t type, gpu_matrix *out, hn_error *err) {
+/* A matrix of a type whose planes follow each other from `at` on. */
+static gpu_matrix lay_matrix(uint32_t type, VkDeviceAddress at) {
+  gpu_matrix m = {.type = type, .n_rows = SELFTEST_ROWS, .n_granules = SELFTEST_COLS / QUANT_GRANULE};
+  planes p = planes_of(type, m.n_rows, m.n_granules);
+  for (int i = 0; i < N_PLANES; i++) {
+    m.planes[i] = p.tile_bytes[i] ? at : 0;
+    at += p.n_tiles * p.tile_bytes[i];
+  }
+  return m;
+}
+
+/* Writes the weights of a type into the input: in planes or, for rearrange, which writes planes, as a file has them. */
+static hn_status put_matrix(selftest *self, kernel_id id, uint32_t type, gpu_matrix *out, hn_error *err) {
   selftest_input *in = self->in.mapped;
+  if (id == KERNEL_REARRANGE) {
+    *out = lay_matrix(type, OUT(bytes));
+    memset(in->planes, 0, sizeof in->planes);
+    selftest_fill_matrix(type, in->planes);
+    return HN_OK;
+  }
   uint8_t *blocks = malloc(selftest_matrix_bytes(type)), *to[N_PLANES];
   if (!blocks)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the self-test");
   selftest_fill_matrix(type, blocks);
-  *out = (gpu_matrix){.type = type, .n_rows = SELFTEST_ROWS, .n_granules = SELFTEST_COLS / QUANT_GRANULE};
-  planes p = planes_of(type, out->n_rows, out->n_granules);
-  uint64_t at = 0;
-  for (int i = 0; i < N_PLANES; i++) {
-    to[i] = in->planes + at;
-    out->planes[i] = p.tile_bytes[i] ? IN(planes) + at : 0;
-    at += p.n_tiles * p.tile_bytes[i];
-  }
+  *out = lay_matrix(type, IN(planes));
+  for (int i = 0; i < N_PLANES; i++)
+    to[i] = out->planes[i] ? in->planes + (out->planes[i] - IN(planes)) : NULL;
   planes_write(type, SELFTEST_ROWS, SELFTEST_COLS, blocks, to);
   free(blocks);
   return HN_OK;
@@ -251,6 +270,8 @@ static void launch_typed(selftest *self, const kernels *k, kernel_id id, const g
   gpu_product p = {{IN(q), IN(d), IN(sums)}, IN(bias), IN(x), OUT(y), SELFTEST_TOKENS, SELFTEST_ROWS};
   if (id == KERNEL_EMBED)
     kernel_embed(self->cmd, k, w, IN(ids), OUT(x), SELFTEST_ACT_ROWS);
+  else if (id == KERNEL_REARRANGE)
+    kernel_rearrange(self->cmd, k, w, 0, (SELFTEST_ROWS + TILE_ROWS - 1) / TILE_ROWS, IN(planes));
   else if (id == KERNEL_MATVEC)
     kernel_matvec(self->cmd, k, w, &p);
   else
@@ -260,7 +281,7 @@ static void launch_typed(selftest *self, const kernels *k, kernel_id id, const g
 hn_status selftest_run(selftest *self, const kernels *k, kernel_id id, uint32_t type, uint64_t *digest, hn_error *err) {
   gpu_matrix w = {0};
   memset(self->out.mapped, 0, sizeof(selftest_output));
-  hn_status status = id < KERNEL_FIRST_OF_WEIGHTS ? HN_OK : put_matrix(self, type, &w, err);
+  hn_status status = id < KERNEL_FIRST_OF_WEIGHTS ? HN_OK : put_matrix(self, id, type, &w, err);
   if (!status)
     status = gpu_cmd_begin(self->cmd, err);
   if (status)

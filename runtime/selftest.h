@@ -36,10 +36,10 @@ typedef struct selftest_input {
   _Alignas(16) float query_d[SELFTEST_ATTEND * SELFTEST_HEADS * HEAD_SCALES(SELFTEST_HEAD_DIM)];
   _Alignas(16) uint32_t kv_device[SELFTEST_DEVICE_BLOCKS * SELFTEST_KV_BLOCK_WORDS];
   _Alignas(16) uint32_t kv_host[(SELFTEST_KV_BLOCKS - SELFTEST_DEVICE_BLOCKS) * SELFTEST_KV_BLOCK_WORDS];
-  _Alignas(16) uint8_t planes[2 * TILE_ROWS * SELFTEST_COLS * 2]; /* of the weights under test, plane behind plane */
+  _Alignas(16) uint8_t planes[2 * TILE_ROWS * SELFTEST_COLS * 2]; /* of the weights under test, plane behind plane; rearrange: their rows */
 } selftest_input;
 
-/* What a kernel writes, from the start; all else stays zero. */
+/* What a kernel writes, from the start (rearrange: plane behind plane); all else stays zero. */
 typedef union selftest_output {
   uint8_t bytes[SELFTEST_OUT_BYTES];
   float y[SELFTEST_TOKENS * SELFTEST_ROWS];

@@ -53,6 +53,13 @@ struct push_embed {
   uint n_granules;
 };
 
+/* planes = the rows of a file */
+struct push_rearrange {
+  ADDRESS raw;                       /* (n_tiles * TILE_ROWS) rows of blocks, packed */
+  ADDRESS w_q, w_high, w_scale, w_d; /* of the first of these tiles */
+  uint n_granules;                   /* of a row */
+};
+
 /* q8 = quantize(rmsnorm(x) * weight) */
 struct push_norm {
   ADDRESS x;      /* (n_tokens, n) f32 */

@@ -425,6 +425,7 @@ static void time_case(check *c, const check_case *one) {
   bool ok = place(c, GPU_MEMORY_DEVICE, false, &err) && !gpu_upload_init(c->device, &upload, &err);
   for (uint32_t i = 0; i < c->n_tensors && ok; i++)
     ok = !gpu_upload_bytes(&upload, c->tensors[i].host, c->tensors[i].bytes, &c->tensors[i].buffer, 0, &err);
+  ok = ok && !gpu_upload_wait(&upload, &err);
   c->measure->cmd->observer = (gpu_observer){see, c};
   ok = ok && !measure_recorded(c->measure, true, record, &t, &seconds, &err);
   if (ok) {

@@ -87,6 +87,7 @@ void check_embed(check *c);
 void check_matmul(check *c); /* matvec and matmat */
 void check_norm_quant(check *c);
 void check_quantize(check *c);
+void check_rearrange(check *c);
 void check_rope_store(check *c);
 void check_swiglu_quant(check *c);
 

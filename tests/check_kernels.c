@@ -33,7 +33,8 @@ typedef struct kernel_check {
 static const kernel_check checks[] = {
     {"argmax", check_argmax, 1},      {"attention", check_attention, 1},   {"embed", check_embed, 1},
     {"matmat", check_matmul, 2},      {"matvec", check_matmul, 3},         {"norm_quant", check_norm_quant, 1},
-    {"quantize", check_quantize, 1},  {"rope_store", check_rope_store, 1}, {"swiglu_quant", check_swiglu_quant, 1},
+    {"quantize", check_quantize, 1},  {"rearrange", check_rearrange, 1},   {"rope_store", check_rope_store, 1},
+    {"swiglu_quant", check_swiglu_quant, 1},
 };
 
 typedef struct options {

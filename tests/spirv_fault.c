@@ -3,7 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER_WORDS = 5, OP_FADD = 129, OP_FSUB = 131, OP_FMUL = 133, OP_FORD_LESS = 184, OP_FORD_GREATER = 186 };
+enum {
+  HEADER_WORDS = 5,
+  OP_IADD = 128, OP_FADD = 129, OP_FSUB = 131, OP_IMUL = 132, OP_FMUL = 133, OP_FORD_LESS = 184, OP_FORD_GREATER = 186, OP_OR = 197,
+  OP_AND = 199
+};
 
 static size_t find_last(const uint32_t *words, size_t n_words, uint32_t opcode) {
   size_t found = 0;
@@ -14,7 +18,8 @@ static size_t find_last(const uint32_t *words, size_t n_words, uint32_t opcode) 
 }
 
 bool spirv_fault_find(const uint32_t *words, size_t n_words, size_t *at, uint32_t *value) {
-  static const uint32_t faults[][2] = {{OP_FADD, OP_FSUB}, {OP_FMUL, OP_FADD}, {OP_FORD_GREATER, OP_FORD_LESS}};
+  static const uint32_t faults[][2] = {
+      {OP_FADD, OP_FSUB}, {OP_FMUL, OP_FADD}, {OP_FORD_GREATER, OP_FORD_LESS}, {OP_OR, OP_AND}, {OP_IMUL, OP_IADD}};
   for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
     *at = find_last(words, n_words, faults[i][0]);
     if (*at) {

@@ -53,6 +53,18 @@ static void run_plain(kernel_id id) {
   }
 }
 
+static void write_planes(uint32_t type, const uint8_t *blocks) {
+  planes p = planes_of(type, SELFTEST_ROWS, SELFTEST_COLS / QUANT_GRANULE);
+  uint8_t *to[N_PLANES];
+  uint64_t at = 0;
+  for (int i = 0; i < N_PLANES; i++) {
+    to[i] = out.bytes + at;
+    at += p.n_tiles * p.tile_bytes[i];
+  }
+  assert_true(at <= sizeof out.bytes);
+  planes_write(type, SELFTEST_ROWS, SELFTEST_COLS, blocks, to);
+}
+
 static void run_typed(kernel_id id, uint32_t type) {
   uint8_t *blocks = malloc(selftest_matrix_bytes(type));
   assert_non_null(blocks);
@@ -61,6 +73,8 @@ static void run_typed(kernel_id id, uint32_t type) {
   if (id == KERNEL_EMBED)
     for (int i = 0; i < SELFTEST_ACT_ROWS; i++)
       cpu_embed(&w, in.ids[i], out.x + i * SELFTEST_COLS);
+  else if (id == KERNEL_REARRANGE)
+    write_planes(type, blocks);
   else
     cpu_matmul(&(cpu_product){&w, {in.q, in.d, in.sums}, SELFTEST_TOKENS, in.bias, in.x, out.y, SELFTEST_ROWS}, 0, SELFTEST_ROWS);
   free(blocks);
@@ -123,7 +137,7 @@ static void test_data_is_telling(void **state) {
 }
 
 static const char *const ids[N_KERNELS] = {"NORM_QUANT", "QUANTIZE", "SWIGLU_QUANT", "ARGMAX", "ROPE_STORE",
-                                           "ATTENTION",  "EMBED",    "MATVEC",       "MATMAT"};
+                                           "ATTENTION",  "EMBED",    "REARRANGE",    "MATVEC", "MATMAT"};
 
 static void print_typed(kernel_id id, const uint32_t *types, size_t n) {
   printf("      [KERNEL_%s] =\n          {", ids[id]);

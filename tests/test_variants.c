@@ -123,7 +123,8 @@ static double measure(void) {
     uint32_t type;
   } needed[] = {{KERNEL_NORM_QUANT, 0},  {KERNEL_QUANTIZE, 0},          {KERNEL_SWIGLU_QUANT, 0},      {KERNEL_ROPE_STORE, QUANT_Q8_0},
                 {KERNEL_ATTENTION, QUANT_Q8_0},   {KERNEL_ARGMAX, 0},            {KERNEL_EMBED, QUANT_Q4_K},    {KERNEL_MATVEC, QUANT_Q4_K},
-                {KERNEL_MATMAT, QUANT_Q4_K}, {KERNEL_MATVEC, QUANT_Q6_K}, {KERNEL_MATMAT, QUANT_Q6_K}};
+                {KERNEL_MATMAT, QUANT_Q4_K}, {KERNEL_MATVEC, QUANT_Q6_K}, {KERNEL_MATMAT, QUANT_Q6_K},
+                {KERNEL_REARRANGE, QUANT_Q4_K}, {KERNEL_REARRANGE, QUANT_Q6_K}};
   const size_t n = sizeof needed / sizeof *needed;
   kernels k;
   variants v;
