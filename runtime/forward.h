@@ -28,7 +28,7 @@ enum { FORWARD_ALL_MAX = 32 };
 
 typedef struct forward_params { /* of a session */
   uint32_t n_ctx, n_batch; /* n_batch: at most MAX_BATCH */
-  uint32_t kv_type;        /* QUANT_Q8_0 or QUANT_Q4_0 */
+  uint32_t kv_type;        /* of a CPU: QUANT_Q8_0 or QUANT_Q4_0; a GPU's weights are loaded with one */
   uint32_t n_threads;      /* of a CPU; 0: one per processor */
 } forward_params;
 

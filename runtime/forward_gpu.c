@@ -259,7 +259,7 @@ static hn_status make_plan(forward_gpu *f, const forward_params *params, hn_erro
       .taken_bytes = all > weights ? all - weights : 0,
       .n_ctx = params->n_ctx ? params->n_ctx : w->plan.base.n_ctx,
       .n_batch = params->n_batch ? params->n_batch : w->plan.base.n_batch,
-      .kv_type = params->kv_type,
+      .kv_type = w->plan.kv_type,
       .n_host_layers = (int32_t)w->plan.base.n_host_layers,
   };
   hn_status status = plan_init(w->model, &w->memory, &wish, &f->plan, err);

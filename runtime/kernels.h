@@ -21,8 +21,6 @@ typedef enum kernel_id {
 
 enum { N_KERNEL_TYPES = QUANT_IQ4_XS + 1 }; /* a quant_type; 0 stands for a kernel without */
 
-#define KV_TYPES {QUANT_Q8_0, QUANT_Q4_0} /* of the KV cache: layouts in shaders/shared.h */
-
 typedef struct kernels {
   gpu_device *device;
   gpu_pipeline pipelines[N_KERNELS][N_KERNEL_TYPES];

@@ -92,14 +92,12 @@ hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err) 
                  k->device->info.name, kernel_name(id), space, of, k->device->info.driver);
 }
 
-hn_status variants_add_plain(variants *v, hn_error *err) {
-  static const uint32_t kv_types[] = KV_TYPES;
+hn_status variants_add_plain(variants *v, uint32_t kv_type, hn_error *err) {
   hn_status status = HN_OK;
   for (int id = 0; id < KERNEL_FIRST_TYPED && !status; id++)
     status = variants_add(v, (kernel_id)id, 0, err);
-  for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++)
-    for (int id = KERNEL_ROPE_STORE; id <= KERNEL_ATTENTION && !status; id++)
-      status = variants_add(v, (kernel_id)id, kv_types[i], err);
+  for (int id = KERNEL_FIRST_TYPED; id < KERNEL_FIRST_OF_WEIGHTS && !status; id++)
+    status = variants_add(v, (kernel_id)id, kv_type, err);
   return status;
 }
 

@@ -20,8 +20,8 @@ void variants_finish(variants *v); /* a zeroed one is accepted; the kernels stay
  * right bits on this device), those of gpu_pipeline_init and selftest_run. */
 hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err);
 
-/* Those that need no type of weights. */
-hn_status variants_add_plain(variants *v, hn_error *err);
+/* Those that need no type of weights, for one type of KV cache. */
+hn_status variants_add_plain(variants *v, uint32_t kv_type, hn_error *err);
 
 /* Compiles and runs every module of the table, one after the other. Errors: as above, but for wrong bits, which are counted. */
 hn_status variants_try_all(variants *v, hn_error *err);

@@ -35,7 +35,7 @@ static hn_status add_kernels(loading *l, const kernel_id *ids, size_t n, const g
 static hn_status choose_kernels(loading *l, const model_header *model) {
   static const kernel_id product[] = {KERNEL_REARRANGE, KERNEL_MATVEC, KERNEL_MATMAT}, embedding[] = {KERNEL_REARRANGE, KERNEL_EMBED};
   const model_tensors *t = &model->tensors;
-  hn_status status = variants_add_plain(&l->variants, l->err);
+  hn_status status = variants_add_plain(&l->variants, l->weights->plan.kv_type, l->err);
   if (!status)
     status = add_kernels(l, product, 3, t->output);
   if (!status)

@@ -147,7 +147,7 @@ static void print_typed(kernel_id id, const uint32_t *types, size_t n) {
 }
 
 static void print_digests(void) {
-  static const uint32_t kv_types[] = KV_TYPES;
+  static const uint32_t kv_types[] = {QUANT_Q8_0, QUANT_Q4_0};
   uint32_t types[N_KERNEL_TYPES], n_types = 0;
   for (uint32_t type = 0; type < N_KERNEL_TYPES; type++)
     if (quant_is_quantized(type))

@@ -29,7 +29,7 @@ hn_status subject_init(gpu_device *device, const char *path, const subject_param
   if (!status)
     status = gpu_weights_create(device, &out->header, &load, &out->weights, err);
   if (!status)
-    status = forward_gpu_create(out->weights, &(forward_params){params->n_ctx, params->n_batch, QUANT_Q8_0, 0}, &out->forward, err);
+    status = forward_gpu_create(out->weights, &(forward_params){.n_ctx = params->n_ctx, .n_batch = params->n_batch}, &out->forward, err);
   if (!status) {
     out->n_ctx = out->forward->n_ctx;
     out->n_batch = out->forward->n_batch;
