@@ -94,8 +94,9 @@ static void choose_context(plan *p, const model_config *c, uint32_t n_ctx_wished
   p->n_blocks = blocks_of(p->base.n_ctx);
 }
 
-/* Fills the numbers of the plan such that what is on the device takes at most `budget`, where that can be. */
-static void place(plan *p, const sums *s, const plan_wish *wish, uint64_t budget) {
+/* Fills the numbers of the plan such that what is on the device takes at most `budget`, where that can be. spill: what it does not hold may
+ * go to the host. */
+static void place(plan *p, const sums *s, const plan_wish *wish, uint64_t budget, bool spill) {
   const model_config *c = &s->model->config;
   uint64_t device = s->weights + s->n_sessions * s->session, each = s->n_sessions * s->kv_block;
   choose_context(p, c, wish->n_ctx, budget > device ? (budget - device) / each : 0);
@@ -103,9 +104,9 @@ static void place(plan *p, const sums *s, const plan_wish *wish, uint64_t budget
   p->base.n_host_layers = wish->n_host_layers > 0 ? (uint32_t)wish->n_host_layers : 0;
   for (uint32_t i = 0; i < p->base.n_host_layers; i++)
     device -= layer_bytes(&s->model->tensors.layers[c->n_layers - 1 - i]);
-  while (wish->n_host_layers < 0 && device > budget && p->base.n_host_layers < c->n_layers)
+  while (spill && wish->n_host_layers < 0 && device > budget && p->base.n_host_layers < c->n_layers)
     device -= layer_bytes(&s->model->tensors.layers[c->n_layers - ++p->base.n_host_layers]);
-  p->n_host_blocks = p->n_blocks - smaller(budget > device ? (budget - device) / each : 0, p->n_blocks);
+  p->n_host_blocks = spill ? p->n_blocks - smaller(budget > device ? (budget - device) / each : 0, p->n_blocks) : 0;
   uint32_t positions = p->n_host_blocks * KV_BLOCK;
   p->base.n_host_positions = positions < p->base.n_ctx ? positions : p->base.n_ctx;
 }
@@ -228,16 +229,23 @@ static void count_reads(plan *p) {
 
 /* ---- the plan ---- */
 
-/* On a unified device what is on the host counts too. */
-static uint64_t choose_budget(const hn_memory *memory, const plan_wish *wish, const sums *s) {
-  uint64_t margin = memory->unified ? memory->device_bytes / 2 : MARGIN_BYTES;
-  uint64_t limit = memory->unified ? memory->device_bytes - margin : memory->device_free > margin ? memory->device_free - margin : 0;
-  if (memory->unified) {
-    limit = limit < memory->device_free ? limit : memory->device_free;
-    limit = limit > s->host ? limit - s->host : 0;
-  }
-  uint64_t budget = wish->budget_bytes ? wish->budget_bytes : limit;
-  return budget < memory->device_free ? budget : memory->device_free;
+/* Of a unified device without a budget: half of the machine, for what is on the host too, so that nothing is gained by going there. */
+static bool is_shared(const hn_memory *memory, const plan_wish *wish) {
+  return memory->unified && !wish->budget_bytes;
+}
+
+/* For the device's part; is_shared: for both. */
+static uint64_t choose_limit(const hn_memory *memory, const plan_wish *wish) {
+  uint64_t limit = wish->budget_bytes;
+  if (is_shared(memory, wish))
+    limit = memory->device_bytes / 2;
+  else if (!limit)
+    limit = memory->device_free > MARGIN_BYTES ? memory->device_free - MARGIN_BYTES : 0;
+  return limit < memory->device_free ? limit : memory->device_free;
+}
+
+static uint64_t less(uint64_t a, uint64_t b) {
+  return a > b ? a - b : 0;
 }
 
 static bool fits(const plan *p, const hn_memory *memory, uint64_t taken) {
@@ -246,6 +254,23 @@ static bool fits(const plan *p, const hn_memory *memory, uint64_t taken) {
     if (p->allocations[i].bytes > memory->max_allocation_bytes && p->allocations[i].place != PLAN_PROCESS)
       return false;
   return device <= p->base.budget_bytes && (memory->unified ? device + host <= memory->device_free : host <= memory->host_free);
+}
+
+/* Places and builds until it fits: allocations are rounded up, so that a little less is placed where the sum of them exceeds the budget. */
+static void fill(plan *p, const sums *s, const hn_memory *memory, const plan_wish *wish) {
+  bool shared = is_shared(memory, wish);
+  uint64_t limit = choose_limit(memory, wish), budget = less(limit, (shared ? s->host : 0) + wish->taken_bytes);
+  for (int i = 0; i < MAX_ROUNDS; i++) {
+    place(p, s, wish, budget, !shared);
+    build(p, s, memory->max_allocation_bytes);
+    p->base.budget_bytes = less(limit, shared ? p->base.host_bytes : 0);
+    uint64_t over = less(p->base.device_bytes + wish->taken_bytes, p->base.budget_bytes);
+    if (!over)
+      break;
+    budget = less(budget, over);
+  }
+  count_reads(p);
+  p->base.fits = fits(p, memory, wish->taken_bytes);
 }
 
 static hn_status check(const model_header *model, const plan_wish *wish, hn_error *err) {
@@ -276,19 +301,7 @@ hn_status plan_init(const model_header *model, const hn_memory *memory, const pl
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a plan");
   }
   out->base.items = out->items;
-  out->base.budget_bytes = choose_budget(memory, wish, &s);
-  /* Allocations are rounded up: where the sum of them exceeds the budget, a little less is placed. */
-  uint64_t room = out->base.budget_bytes > wish->taken_bytes ? out->base.budget_bytes - wish->taken_bytes : 0, budget = room;
-  for (int i = 0; i < MAX_ROUNDS; i++) {
-    place(out, &s, wish, budget);
-    build(out, &s, memory->max_allocation_bytes);
-    uint64_t device = out->base.device_bytes;
-    if (device <= room)
-      break;
-    budget = budget > device - room ? budget - (device - room) : 0;
-  }
-  count_reads(out);
-  out->base.fits = fits(out, memory, wish->taken_bytes);
+  fill(out, &s, memory, wish);
   return HN_OK;
 }
 

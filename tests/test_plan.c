@@ -145,6 +145,30 @@ static void test_host_layers(void **state) {
   plan_finish(&p);
 }
 
+/* Where device and CPU share their memory, half of it is left free, whatever part ours lies in; only a budget says otherwise. */
+static void test_shared_memory(void **state) {
+  (void)state;
+  static const struct {
+    uint64_t mib;
+    uint32_t type;
+    bool fits;
+  } cases[] = {{8192, QUANT_Q4_0, false}, {8192, QUANT_Q4_K, false}, {16384, QUANT_Q4_0, true}, {16384, QUANT_Q4_K, true}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    model_header m = llama_8b(cases[i].type);
+    const hn_memory memory = {.device_bytes = cases[i].mib * MIB, .device_free = cases[i].mib * MIB, .max_allocation_bytes = 4096 * MIB, .unified = true};
+    plan p = make(&m, &memory, (plan_wish){0});
+    uint64_t half = memory.device_bytes / 2, block = p.n_blocks ? bytes_of(&p, "KV cache") / p.n_blocks : 0;
+    assert_int_equal(p.base.fits, cases[i].fits);
+    assert_true(p.n_host_blocks == 0 && p.base.n_host_layers == 0);
+    assert_true(p.base.budget_bytes + p.base.host_bytes <= half);
+    assert_true(!p.base.fits || p.base.device_bytes + p.base.host_bytes + block + PLAN_PAGE > half);
+    plan_finish(&p);
+    p = make(&m, &memory, (plan_wish){.budget_bytes = 5120 * MIB});
+    assert_true(p.base.fits && p.base.budget_bytes == 5120 * MIB && p.base.n_host_layers == 0);
+    plan_finish(&p);
+  }
+}
+
 static void test_limits(void **state) {
   (void)state;
   plan p;
@@ -165,6 +189,7 @@ static void test_limits(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_8b_in_6_gib), cmocka_unit_test(test_host_blocks),
-                                     cmocka_unit_test(test_host_layers), cmocka_unit_test(test_limits)};
+                                     cmocka_unit_test(test_host_layers), cmocka_unit_test(test_shared_memory),
+                                     cmocka_unit_test(test_limits)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
