@@ -11,42 +11,14 @@
 #include "../loader/quant.h"
 #include "../runtime/plan.h"
 #include "../shaders/shared.h"
+#include "../tools/bench/llama_8b.h"
 
-enum { MAX_TENSORS = 32 * (N_LAYER_MATRICES + 2) + 3 };
 #define MIB ((uint64_t)1 << 20)
 
-static gguf_tensor tensors[MAX_TENSORS];
-static size_t n_tensors;
-static model_layer layers[32];
-
-static const gguf_tensor *tensor(const char *name, uint32_t type, uint64_t cols, uint64_t rows) {
-  gguf_tensor *t = &tensors[n_tensors++];
-  quant_type_info info = quant_info(type);
-  *t = (gguf_tensor){.name = name, .type = type, .n_dims = rows > 1 ? 2 : 1, .dims = {cols, rows, 1, 1},
-                     .bytes = cols * rows / info.block_weights * info.block_bytes};
-  return t;
-}
-
-/* Which layers of a Q4_K_M file have Q6_K in v and down. */
-static bool more_bits(uint32_t i, uint32_t n) {
-  return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2;
-}
-
-static model_header llama_8b(uint32_t type) {
-  model_header m = {.config = {.n_vocab = 128256, .n_ctx_train = 131072, .n_embd = 4096, .n_layers = 32, .n_heads = 32, .n_kv_heads = 8,
-                               .head_dim = 128, .n_ff = 14336}};
-  n_tensors = 0;
-  memset(layers, 0, sizeof layers);
-  for (uint32_t i = 0; i < 32; i++) {
-    uint32_t wide = type == QUANT_Q4_K && more_bits(i, 32) ? QUANT_Q6_K : type;
-    layers[i] = (model_layer){.matrices = {tensor("q", type, 4096, 4096), tensor("k", type, 4096, 1024), tensor("v", wide, 4096, 1024),
-                                           tensor("o", type, 4096, 4096), tensor("gate", type, 4096, 14336), tensor("up", type, 4096, 14336),
-                                           tensor("down", wide, 14336, 4096)},
-                              .vectors = {tensor("attn_norm", QUANT_F32, 4096, 1), tensor("ffn_norm", QUANT_F32, 4096, 1)}};
-  }
-  m.tensors = (model_tensors){.tok_embd = tensor("token_embd", type, 4096, 128256), .output_norm = tensor("output_norm", QUANT_F32, 4096, 1),
-                              .output = tensor("output", QUANT_Q6_K, 4096, 128256), .layers = layers};
-  return m;
+static const model_header *header_of(uint32_t type) {
+  static llama_8b model;
+  llama_8b_init(&model, type);
+  return &model.header;
 }
 
 static const hn_memory card = {.device_bytes = 6144 * MIB, .device_free = 6144 * MIB, .host_free = 32768 * MIB, .max_allocation_bytes = 4096 * MIB};
@@ -97,8 +69,8 @@ static void test_8b_in_6_gib(void **state) {
   } cases[] = {{QUANT_Q4_0, QUANT_Q8_0, 21500}, {QUANT_Q4_0, QUANT_Q4_0, 39500},
                {QUANT_Q4_K, QUANT_Q8_0, 17700}, {QUANT_Q4_K, QUANT_Q4_0, 32500}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    model_header m = llama_8b(cases[i].type);
-    plan p = make(&m, &card, (plan_wish){.budget_bytes = 5632 * MIB, .kv_type = cases[i].kv});
+    const model_header *m = header_of(cases[i].type);
+    plan p = make(m, &card, (plan_wish){.budget_bytes = 5632 * MIB, .kv_type = cases[i].kv});
     printf("%s, KV %s: %u tokens, %llu MiB of %llu\n", quant_info(cases[i].type).name, quant_info(cases[i].kv).name, (unsigned)p.base.n_ctx,
            (unsigned long long)(p.base.device_bytes / MIB), (unsigned long long)(p.base.budget_bytes / MIB));
     assert_true(p.base.fits && p.base.n_ctx == p.base.n_ctx_max && p.base.n_ctx >= cases[i].n_ctx);
@@ -106,7 +78,7 @@ static void test_8b_in_6_gib(void **state) {
     assert_true(bytes_of(&p, "activations") + bytes_of(&p, "logits") <= 64 * MIB);
     /* One block more would not fit. */
     assert_true(p.base.device_bytes + bytes_of(&p, "KV cache") / p.n_blocks > p.base.budget_bytes);
-    plan automatic = make(&m, &card, (plan_wish){.kv_type = cases[i].kv}); /* leaves as much for a desktop */
+    plan automatic = make(m, &card, (plan_wish){.kv_type = cases[i].kv}); /* leaves as much for a desktop */
     assert_true(automatic.base.n_ctx == p.base.n_ctx && automatic.base.budget_bytes == 5632 * MIB);
     plan_finish(&automatic);
     plan_finish(&p);
@@ -116,8 +88,8 @@ static void test_8b_in_6_gib(void **state) {
 /* 128K: blocks of the cache go to the host, all weights stay. */
 static void test_host_blocks(void **state) {
   (void)state;
-  model_header m = llama_8b(QUANT_Q4_K);
-  plan p = make(&m, &card, (plan_wish){.budget_bytes = 6144 * MIB, .n_ctx = 131072});
+  const model_header *m = header_of(QUANT_Q4_K);
+  plan p = make(m, &card, (plan_wish){.budget_bytes = 6144 * MIB, .n_ctx = 131072});
   assert_true(p.base.fits && p.base.n_ctx == 131072 && p.n_blocks == 2048);
   assert_true(p.n_host_blocks > 0 && p.n_host_blocks < p.n_blocks && p.base.n_host_layers == 0);
   assert_true(bytes_of(&p, "KV cache") + bytes_of(&p, "KV cache, last positions") == (uint64_t)2048 * KV_BLOCK * 8 * 268 * 32);
@@ -128,19 +100,19 @@ static void test_host_blocks(void **state) {
 /* A card on which not even the weights fit: the last layers go, and the whole cache. */
 static void test_host_layers(void **state) {
   (void)state;
-  model_header m = llama_8b(QUANT_Q4_0);
+  const model_header *m = header_of(QUANT_Q4_0);
   hn_memory small = {.device_bytes = 4096 * MIB, .device_free = 4096 * MIB, .host_free = 16384 * MIB, .max_allocation_bytes = 2048 * MIB};
-  plan p = make(&m, &small, (plan_wish){.budget_bytes = 3000 * MIB, .n_ctx = 8192});
+  plan p = make(m, &small, (plan_wish){.budget_bytes = 3000 * MIB, .n_ctx = 8192});
   assert_true(p.base.fits && p.base.n_ctx_max == 0 && p.n_host_blocks > 0);
   /* The room that the last of them left is used by the cache. */
   assert_true(p.base.device_bytes + (uint64_t)KV_BLOCK * 8 * 268 * 32 + PLAN_PAGE > p.base.budget_bytes);
   assert_true(p.base.n_host_layers > 0 && p.base.n_host_layers < 32);
   for (size_t i = 0; i < p.base.n_items; i++)
-    if (strcmp(p.base.items[i].name, "gate") == 0)
+    if (strcmp(p.base.items[i].name, "ffn_gate") == 0)
       assert_true(p.base.items[i].on_host == (p.base.items[i].layer >= 32 - (int32_t)p.base.n_host_layers));
   plan_finish(&p);
   small.host_free = 1024 * MIB;
-  p = make(&m, &small, (plan_wish){.budget_bytes = 3000 * MIB, .n_ctx = 8192});
+  p = make(m, &small, (plan_wish){.budget_bytes = 3000 * MIB, .n_ctx = 8192});
   assert_false(p.base.fits);
   plan_finish(&p);
 }
@@ -154,16 +126,16 @@ static void test_shared_memory(void **state) {
     bool fits;
   } cases[] = {{8192, QUANT_Q4_0, false}, {8192, QUANT_Q4_K, false}, {16384, QUANT_Q4_0, true}, {16384, QUANT_Q4_K, true}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    model_header m = llama_8b(cases[i].type);
+    const model_header *m = header_of(cases[i].type);
     const hn_memory memory = {.device_bytes = cases[i].mib * MIB, .device_free = cases[i].mib * MIB, .max_allocation_bytes = 4096 * MIB, .unified = true};
-    plan p = make(&m, &memory, (plan_wish){0});
+    plan p = make(m, &memory, (plan_wish){0});
     uint64_t half = memory.device_bytes / 2, block = p.n_blocks ? bytes_of(&p, "KV cache") / p.n_blocks : 0;
     assert_int_equal(p.base.fits, cases[i].fits);
     assert_true(p.n_host_blocks == 0 && p.base.n_host_layers == 0);
     assert_true(p.base.budget_bytes + p.base.host_bytes <= half);
     assert_true(!p.base.fits || p.base.device_bytes + p.base.host_bytes + block + PLAN_PAGE > half);
     plan_finish(&p);
-    p = make(&m, &memory, (plan_wish){.budget_bytes = 5120 * MIB});
+    p = make(m, &memory, (plan_wish){.budget_bytes = 5120 * MIB});
     assert_true(p.base.fits && p.base.budget_bytes == 5120 * MIB && p.base.n_host_layers == 0);
     plan_finish(&p);
   }
@@ -173,15 +145,15 @@ static void test_limits(void **state) {
   (void)state;
   plan p;
   hn_error err = {0};
-  model_header m = llama_8b(QUANT_Q4_0);
-  assert_int_equal(plan_init(&m, &card, &(plan_wish){.n_ctx = 131073}, &p, &err), HN_ERROR_ARGUMENT);
+  const model_header *m = header_of(QUANT_Q4_0);
+  assert_int_equal(plan_init(m, &card, &(plan_wish){.n_ctx = 131073}, &p, &err), HN_ERROR_ARGUMENT);
   assert_non_null(strstr(err.message, "131072"));
   plan_finish(&p);
   /* A budget above what the card has is no more than the card; a huge card gives the model's context. */
-  p = make(&m, &card, (plan_wish){.budget_bytes = 100000 * MIB});
+  p = make(m, &card, (plan_wish){.budget_bytes = 100000 * MIB});
   assert_true(p.base.budget_bytes == card.device_bytes);
   plan_finish(&p);
-  p = make(&m, &(hn_memory){.device_bytes = 81920 * MIB, .device_free = 81920 * MIB, .host_free = 32768 * MIB, .max_allocation_bytes = 4096 * MIB}, (plan_wish){0});
+  p = make(m, &(hn_memory){.device_bytes = 81920 * MIB, .device_free = 81920 * MIB, .host_free = 32768 * MIB, .max_allocation_bytes = 4096 * MIB}, (plan_wish){0});
   assert_true(p.base.fits && p.base.n_ctx == 131072 && p.n_host_blocks == 0);
   plan_finish(&p);
   plan_finish(&p);
