@@ -215,7 +215,7 @@ typedef struct hn_model_params {
 /*
  * Maps a GGUF file (version 2 or 3; tensors of the types F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K
  * IQ4_NL IQ4_XS) and brings its weights to the device. Blocks until all is loaded; the file stays mapped while the
- * model lives and must not be changed. params may be NULL. On failure *out is NULL and everything is
+ * model lives and must not be changed. params may be NULL; ctx too where the header alone is read. On failure *out is NULL and everything is
  * released. Errors: IO, FORMAT, UNSUPPORTED, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, NO_DEVICE, DEVICE_LOST, TIMEOUT,
  * CANCELLED, VULKAN. Thread-safety: Safe (a model is immutable after loading and may be shared between threads)
  */

@@ -55,25 +55,19 @@ static void on_log(void *user, hn_log_level level, const char *message) {
   }
 }
 
-static int open_context(runner *r, const options *opt, hn_log_fn log) {
-  *r = (runner){.opt = opt};
+int runner_open_context(runner *r, const options *opt) {
+  r->opt = opt;
   hn_error err = {0};
-  const hn_context_params params = {.log = log, .log_user = (void *)(uintptr_t)opt, .validation = opt->validation};
+  const hn_context_params params = {.log = on_log, .log_user = (void *)(uintptr_t)opt, .validation = opt->validation};
   if (hn_context_create(&params, &r->ctx, &err) != HN_OK)
     return print_failure(&err);
   return EXIT_OK;
 }
 
-int runner_open_context(runner *r, const options *opt) {
-  return open_context(r, opt, on_log);
-}
-
 int runner_load_header(runner *r, const options *opt, const char *path) {
-  int code = open_context(r, opt, NULL); /* no device is used: what ails one does not matter */
-  if (code != EXIT_OK)
-    return code;
+  r->opt = opt;
   hn_error err = {0};
-  if (hn_model_load(r->ctx, path, &(hn_model_params){.header_only = true}, &r->model, &err) != HN_OK)
+  if (hn_model_load(NULL, path, &(hn_model_params){.header_only = true}, &r->model, &err) != HN_OK)
     return print_failure(&err);
   hn_model_get_info(r->model, &r->info);
   return EXIT_OK;

@@ -21,12 +21,12 @@ typedef struct id_list {
 } id_list;
 
 /*
- * The steps, each of which returns an exit code and has printed what went wrong. runner_finish undoes all, whatever
+ * The steps of a zeroed runner, each of which returns an exit code and has printed what went wrong. runner_finish undoes all, whatever
  * was done, and gives the exit code that is left: a message of the validation layer turns EXIT_OK into EXIT_FAILED.
  */
 int runner_open_context(runner *r, const options *opt);
 int runner_load(runner *r, uint32_t n_ctx);                              /* device line, model, memory line; n_ctx: see hn_plan_params */
-int runner_load_header(runner *r, const options *opt, const char *path); /* no weights, no session */
+int runner_load_header(runner *r, const options *opt, const char *path); /* no context, weights or session */
 int runner_open_session(runner *r);
 int runner_finish(runner *r, int code);
 
