@@ -83,32 +83,32 @@ static uint32_t smaller(uint64_t a, uint32_t b) {
   return a < b ? (uint32_t)a : b;
 }
 
+static uint64_t less(uint64_t a, uint64_t b) {
+  return a > b ? a - b : 0;
+}
+
 static uint32_t blocks_of(uint32_t n_ctx) {
   return (n_ctx + KV_BLOCK - 1) / KV_BLOCK;
 }
 
-static void choose_context(plan *p, const model_config *c, uint32_t n_ctx_wished, uint64_t blocks_that_fit) {
-  p->base.n_ctx_max = smaller(blocks_that_fit * KV_BLOCK, c->n_ctx_train);
-  uint32_t least = c->n_ctx_train < CHOSEN_CTX ? c->n_ctx_train : CHOSEN_CTX;
-  p->base.n_ctx = n_ctx_wished ? n_ctx_wished : p->base.n_ctx_max > least ? p->base.n_ctx_max : least;
-  p->n_blocks = blocks_of(p->base.n_ctx);
-}
-
-/* Fills the numbers of the plan such that what is on the device takes at most `budget`, where that can be. spill: what it does not hold may
- * go to the host. */
-static void place(plan *p, const sums *s, const plan_wish *wish, uint64_t budget, bool spill) {
+/* Fills the numbers of the plan such that what is on the device takes at most `budget`, where that can be. n_ctx 0: as many tokens as that
+ * leaves room for. spill: what it does not hold may go to the host. Returns the bytes on the device, not rounded up. */
+static uint64_t place(plan *p, const sums *s, uint32_t n_ctx, int32_t n_host_layers, uint64_t budget, bool spill) {
   const model_config *c = &s->model->config;
   uint64_t device = s->weights + s->n_sessions * s->session, each = s->n_sessions * s->kv_block;
-  choose_context(p, c, wish->n_ctx, budget > device ? (budget - device) / each : 0);
   /* Layers leave, last first, only where no block of the cache is left on the device. */
-  p->base.n_host_layers = wish->n_host_layers > 0 ? (uint32_t)wish->n_host_layers : 0;
+  p->base.n_host_layers = n_host_layers > 0 ? (uint32_t)n_host_layers : 0;
   for (uint32_t i = 0; i < p->base.n_host_layers; i++)
     device -= layer_bytes(&s->model->tensors.layers[c->n_layers - 1 - i]);
-  while (spill && wish->n_host_layers < 0 && device > budget && p->base.n_host_layers < c->n_layers)
+  while (spill && n_host_layers < 0 && device > budget && p->base.n_host_layers < c->n_layers)
     device -= layer_bytes(&s->model->tensors.layers[c->n_layers - ++p->base.n_host_layers]);
-  p->n_host_blocks = spill ? p->n_blocks - smaller(budget > device ? (budget - device) / each : 0, p->n_blocks) : 0;
+  uint64_t blocks = less(budget, device) / each;
+  p->base.n_ctx = n_ctx ? n_ctx : smaller(blocks * KV_BLOCK, c->n_ctx_train);
+  p->n_blocks = blocks_of(p->base.n_ctx);
+  p->n_host_blocks = spill ? p->n_blocks - smaller(blocks, p->n_blocks) : 0;
   uint32_t positions = p->n_host_blocks * KV_BLOCK;
   p->base.n_host_positions = positions < p->base.n_ctx ? positions : p->base.n_ctx;
+  return device + (p->n_blocks - p->n_host_blocks) * each;
 }
 
 /* ---- items and allocations ---- */
@@ -244,10 +244,6 @@ static uint64_t choose_limit(const hn_memory *memory, const plan_wish *wish) {
   return limit < memory->device_free ? limit : memory->device_free;
 }
 
-static uint64_t less(uint64_t a, uint64_t b) {
-  return a > b ? a - b : 0;
-}
-
 static bool fits(const plan *p, const hn_memory *memory, uint64_t taken) {
   uint64_t device = p->base.device_bytes + taken, host = p->base.host_bytes;
   for (size_t i = 0; i < p->n_allocations; i++)
@@ -256,19 +252,36 @@ static bool fits(const plan *p, const hn_memory *memory, uint64_t taken) {
   return device <= p->base.budget_bytes && (memory->unified ? device + host <= memory->device_free : host <= memory->host_free);
 }
 
-/* Places and builds until it fits: allocations are rounded up, so that a little less is placed where the sum of them exceeds the budget. */
-static void fill(plan *p, const sums *s, const hn_memory *memory, const plan_wish *wish) {
+/* By how much it exceeds the budget, or the memory that host and device share. */
+static uint64_t excess(const plan *p, const hn_memory *memory, uint64_t taken) {
+  uint64_t device = p->base.device_bytes + taken, over = less(device, p->base.budget_bytes);
+  uint64_t over_all = memory->unified ? less(device + p->base.host_bytes, memory->device_free) : 0;
+  return over > over_all ? over : over_all;
+}
+
+/* Places and builds: allocations are rounded up, so that a little less is placed where the sum of them exceeds the budget. */
+static void fill(plan *p, const sums *s, const hn_memory *memory, const plan_wish *wish, uint32_t n_ctx, int32_t n_host_layers, bool spill) {
   bool shared = is_shared(memory, wish);
   uint64_t limit = choose_limit(memory, wish), budget = less(limit, (shared ? s->host : 0) + wish->taken_bytes);
   for (int i = 0; i < MAX_ROUNDS; i++) {
-    place(p, s, wish, budget, !shared);
+    uint64_t placed = place(p, s, n_ctx, n_host_layers, budget, spill);
     build(p, s, memory->max_allocation_bytes);
     p->base.budget_bytes = less(limit, shared ? p->base.host_bytes : 0);
-    uint64_t over = less(p->base.device_bytes + wish->taken_bytes, p->base.budget_bytes);
+    uint64_t over = excess(p, memory, wish->taken_bytes);
     if (!over)
       break;
-    budget = less(budget, over);
+    budget = less(placed, over); /* so that at least a block, or a layer, leaves */
   }
+}
+
+/* The longest context that lies wholly on the device; then the one that is wished. */
+static void fill_twice(plan *p, const sums *s, const hn_memory *memory, const plan_wish *wish) {
+  uint32_t n_ctx_train = s->model->config.n_ctx_train, least = n_ctx_train < CHOSEN_CTX ? n_ctx_train : CHOSEN_CTX;
+  fill(p, s, memory, wish, 0, 0, false);
+  uint32_t n_ctx_max = p->base.n_ctx;
+  uint32_t chosen = n_ctx_max > least ? n_ctx_max : least;
+  fill(p, s, memory, wish, wish->n_ctx ? wish->n_ctx : chosen, wish->n_host_layers, !is_shared(memory, wish));
+  p->base.n_ctx_max = n_ctx_max;
   count_reads(p);
   p->base.fits = fits(p, memory, wish->taken_bytes);
 }
@@ -301,7 +314,7 @@ hn_status plan_init(const model_header *model, const hn_memory *memory, const pl
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a plan");
   }
   out->base.items = out->items;
-  fill(out, &s, memory, wish);
+  fill_twice(out, &s, memory, wish);
   return HN_OK;
 }
 

@@ -138,6 +138,32 @@ static void test_shared_memory(void **state) {
     p = make(m, &memory, (plan_wish){.budget_bytes = 5120 * MIB});
     assert_true(p.base.fits && p.base.budget_bytes == 5120 * MIB && p.base.n_host_layers == 0);
     plan_finish(&p);
+    p = make(m, &memory, (plan_wish){.budget_bytes = memory.device_bytes}); /* all of it: the host's part has a place there too */
+    assert_true(p.base.fits && p.base.n_host_layers == 0 && p.base.n_ctx == p.base.n_ctx_max);
+    plan_finish(&p);
+    /* The longest is what it is, whatever is wished; it fits, and a block more does not. */
+    p = make(m, &memory, (plan_wish){.n_ctx = 131072});
+    uint32_t longest = p.base.n_ctx_max;
+    assert_true(!p.base.fits && (longest > 0) == cases[i].fits);
+    plan_finish(&p);
+    for (uint32_t more = 0; more <= KV_BLOCK && longest > 0; more += KV_BLOCK) {
+      p = make(m, &memory, (plan_wish){.n_ctx = longest + more});
+      assert_true(p.base.fits == (more == 0) && p.base.n_ctx_max == longest);
+      plan_finish(&p);
+    }
+  }
+}
+
+/* Any budget that holds what must be on the device is kept to, rounding included. */
+static void test_budgets(void **state) {
+  (void)state;
+  const model_header *m = header_of(QUANT_Q4_0);
+  for (uint64_t budget = 400 * MIB; budget < 6000 * MIB; budget += 7 * MIB + 4096) {
+    plan p = make(m, &card, (plan_wish){.budget_bytes = budget, .n_ctx = 16384});
+    uint64_t least = bytes_of(&p, "output") + bytes_of(&p, "activations") + bytes_of(&p, "logits") + 3 * PLAN_PAGE;
+    assert_true(p.base.fits || budget < least);
+    assert_true(p.base.n_ctx_max == 0 || p.base.n_host_layers == 0);
+    plan_finish(&p);
   }
 }
 
@@ -162,6 +188,6 @@ static void test_limits(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_8b_in_6_gib), cmocka_unit_test(test_host_blocks),
                                      cmocka_unit_test(test_host_layers), cmocka_unit_test(test_shared_memory),
-                                     cmocka_unit_test(test_limits)};
+                                     cmocka_unit_test(test_budgets), cmocka_unit_test(test_limits)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
