@@ -70,13 +70,13 @@ expect 2
 one_error 'no command'
 expect 2 frobnicate
 one_error 'unknown command'
-for command in run chat info devices tokenize eval perplexity; do
+for command in run chat info plan devices tokenize eval perplexity; do
   expect 0 $command --help
   out_has "^usage: hornito $command"
   expect 2 $command --frobnicate
   one_error "$command, unknown option"
 done
-for missing in 'run -p x' chat info tokenize 'eval --tokens 1' 'perplexity -f x'; do
+for missing in 'run -p x' chat info plan tokenize 'eval --tokens 1' 'perplexity -f x'; do
   # shellcheck disable=SC2086
   expect 2 $missing
   one_error "$missing"

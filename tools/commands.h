@@ -7,6 +7,7 @@
 int cmd_run(const options *opt);
 int cmd_chat(const options *opt);
 int cmd_info(const options *opt);
+int cmd_plan(const options *opt);
 int cmd_devices(const options *opt);
 int cmd_tokenize(const options *opt);
 int cmd_eval(const options *opt);

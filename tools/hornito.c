@@ -18,6 +18,8 @@ static const command commands[] = {
      NULL, cmd_chat},
     {COMMAND_INFO, "info", "FILE [--json]", "Shows what a GGUF file holds, and whether it can be run.", "", "FILE",
      cmd_info},
+    {COMMAND_PLAN, "plan", "FILE [options]", "Shows where a model would go in a device's memory, and whether it fits.",
+     "Nothing is loaded, and the device need not be here. The exit code is 0 if it fits.", "FILE", cmd_plan},
     {COMMAND_DEVICES, "devices", "[--json]", "Lists the Vulkan devices, and what the unusable ones lack.",
      "The exit code is 0 if there is a usable one.", NULL, cmd_devices},
     {COMMAND_TOKENIZE, "tokenize", "-m FILE [options] TEXT", "Prints the tokens of a text, one a line: id and piece.",

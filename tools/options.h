@@ -29,6 +29,7 @@ typedef enum command_id { /* bits, so that an option can belong to several */
 typedef struct options { /* NULL, 0 and false: not given */
   const char *model, *device;
   hn_plan_params plan;
+  float device_gb_s, host_gb_s;
   uint32_t n_threads;
   bool no_bos, validation;
   const char *prompt, *system, *session;
