@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""test_plan_command.py RUN DRIVERS DRIVER HORNITO WRITE_MODEL: what `hornito plan` says of files with the shapes of Llama-3.1-8B.
+"""test_plan_command.py RUN DRIVERS HORNITO GPU_BENCH WRITE_MODEL: what `hornito plan` says of files with the shapes of Llama-3.1-8B, and
+`gpu-bench --fits` without them.
 
 The files are headers alone, and the devices are described by their size. RUN is drivers/on; what needs a device that is here is left out
 where the driver is not there.
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 
-run, drivers, driver, hornito, write_model = sys.argv[1:]
+run, drivers, hornito, gpu_bench, write_model = sys.argv[1:]
 work = tempfile.TemporaryDirectory()
 folder = pathlib.Path(work.name)
 failed = 0
@@ -193,11 +194,54 @@ def check_refusals():
     return tiny
 
 
+def on(driver):
+    """What starts a program on it; nothing where it is not there."""
+    before = ["sh", run, drivers, driver]
+    if subprocess.run([*before, hornito, "--version"], capture_output=True).returncode == 0:
+        return before
+    print(f"left out: no {driver}")
+    return []
+
+
+def fits(before, *arguments, code=None):
+    done = subprocess.run([*before, gpu_bench, "--fits", *arguments], capture_output=True, text=True, cwd=folder)
+    check(code is None or done.returncode == code, f"--fits {arguments}: exit code {done.returncode}, not {code}: {done.stderr}")
+    return done
+
+
+def check_fits(driver, tiny):
+    """gpu-bench, which knows the shapes by heart, says what `hornito plan` says of the file, and no longer context fits."""
+    before = on(driver)
+    if not before:
+        return
+    done = fits(before, "-o", "json")
+    rows = json.loads(done.stdout)["fits"]
+    check([(r["model"], r["kv"]) for r in rows] == [(m, k) for m in ("8B-Q4_0", "8B-Q4_K_M") for k in ("q8_0", "q4_0")], f"{rows}")
+    check(done.returncode == (0 if all(r["fits"] for r in rows) else 1), f"--fits: exit code {done.returncode}")
+    for r in rows:
+        kind = r["model"].removeprefix("8B-").lower()
+        p = plan(files[kind], "--kv", r["kv"], code=0 if r["fits"] else 1, before=before)
+        check(all(r[k] == p[k] for k in r if k not in ("model", "ctx_max_host")), f"{driver}: {r}")
+        longest = r["ctx_max_host"]
+        check(longest >= r["ctx_max"] and (longest > 0 or not r["fits"]), f"{driver}: {r}")
+        if longest > 0:
+            plan(files[kind], "--kv", r["kv"], "--ctx", longest, code=0, before=before)
+        if 0 < longest < r["ctx_train"]:
+            plan(files[kind], "--kv", r["kv"], "--ctx", longest + 1, code=1, before=before)
+    one = json.loads(fits(before, "8B-Q4_K_M", "-o", "json").stdout)["fits"]
+    check(one == rows[2:], f"{driver}: {one}")
+    text = fits(before, tiny.name, code=0).stdout
+    check([line.split() for line in text.splitlines()[-2:]] == [["tiny.gguf", k, "yes", "512", "512", "512"] for k in ("q8_0", "q4_0")], text)
+    check("| tiny.gguf | q8_0 | yes | 512 |" in fits(before, tiny.name, "-o", "md", code=0).stdout, "--fits -o md")
+    for wrong in (["mamba.gguf"], ["missing.gguf"], ["-o", "csv"]):
+        error = fits(before, *wrong, code=2).stderr
+        check(error.startswith("gpu-bench: ") and error.count("\n") == 1, f"--fits {wrong}: {error}")
+
+
 def check_present(path):
     """On a device that is here."""
-    before = ["sh", run, drivers, driver]
-    if call(path, code=None, before=before).returncode == 77:
-        print(f"left out: no {driver}")
+    before = on("lavapipe-256")
+    if not before:
         return
     p = plan(path, before=before)
     check(p["device"]["present"] and p["device"]["type"] == "software" and p["device"]["device_gb_s"] == 10, f"{p['device']}")
@@ -221,5 +265,8 @@ check_integrated()
 check_text()
 check_bandwidths()
 check_speed()
-check_present(check_refusals())
+tiny = check_refusals()
+check_present(tiny)
+for driver in ("lavapipe-256", "lavapipe-new-256"):
+    check_fits(driver, tiny)
 sys.exit(1 if failed else 0)

@@ -15,6 +15,7 @@
 #include "../terminal.h"
 #include "compare.h"
 #include "device_test.h"
+#include "fits.h"
 #include "model_test.h"
 #include "svg.h"
 
@@ -130,6 +131,8 @@ static int run(gpu_instance *instance, const bench_options *o) {
     print_error("out of memory");
   else if (choose(instance, o->device, chosen, &n, &err))
     code = print_failure(&err);
+  else if (o->fits)
+    code = fits_print(instance, chosen, n, o);
   else {
     if (o->format == REPORT_TABLE) {
       list_devices(instance, chosen);
@@ -155,9 +158,9 @@ int main(int argc, char **argv) {
   options_result parsed = bench_options_parse(argc, argv, &o);
   if (parsed != OPTIONS_OK)
     return out_finish(parsed == OPTIONS_DONE ? EXIT_OK : EXIT_USAGE);
-  if (o.n_models == 0 && default_model(path))
+  if (o.n_models == 0 && !o.fits && default_model(path))
     o.models[o.n_models++] = path;
-  else if (o.n_models == 0)
+  else if (o.n_models == 0 && !o.fits)
     print_note("no model: give one with -m FILE, or call sh tools/fetch-model for a small one; the device alone is measured");
   if (!can_read(&o))
     return out_finish(EXIT_USAGE);

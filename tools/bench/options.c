@@ -22,6 +22,8 @@ static const char usage[] =
     "  --device I|NAME|all   an index or a part of a name as `hornito devices` lists them (default: the best)\n"
     "  --kernels [PATTERN]   every kernel at the (first) model's shapes, or those whose name contains PATTERN\n"
     "  --timeline            the GPU's time in one decode step of the (first) model, kernel by kernel, and the gaps between\n"
+    "  --fits [MODEL]        measure nothing: whether a model fits the device's memory, and with how long a context, for each type of the\n"
+    "                        KV cache; MODEL: a GGUF file, 8B-Q4_0 or 8B-Q4_K_M (Llama-3.1-8B; default: both); exit code 0 if it fits\n"
     "  --models-only         leave out the device's own bandwidths, rates and latencies\n"
     "  -o table|json|csv|md  what to print (default table)\n"
     "  --save FILE           write the result as JSON\n"
@@ -43,6 +45,10 @@ static const char *value_of(parser *p) {
   print_error("%s wants a value: see gpu-bench --help", p->argv[p->at]);
   p->failed = true;
   return "";
+}
+
+static const char *optional_value(parser *p) {
+  return p->at + 1 < p->argc && p->argv[p->at + 1][0] != '-' ? p->argv[++p->at] : "";
 }
 
 static uint32_t number_of(parser *p, const char *text, const char *option, long lowest, long highest, const char **end) {
@@ -109,7 +115,9 @@ static void parse_one(parser *p, bench_options *o) {
   else if (strcmp(option, "--device") == 0)
     o->device = value_of(p);
   else if (strcmp(option, "--kernels") == 0)
-    o->kernels = p->at + 1 < p->argc && p->argv[p->at + 1][0] != '-' ? p->argv[++p->at] : "";
+    o->kernels = optional_value(p);
+  else if (strcmp(option, "--fits") == 0)
+    o->fits = optional_value(p);
   else if (strcmp(option, "--timeline") == 0)
     o->timeline = true;
   else if (strcmp(option, "--models-only") == 0)
@@ -145,6 +153,10 @@ options_result bench_options_parse(int argc, char **argv, bench_options *out) {
       return OPTIONS_DONE;
     }
     parse_one(&p, out);
+  }
+  if (!p.failed && out->fits && out->format == REPORT_CSV) {
+    print_error("--fits prints a table, JSON or Markdown, not CSV");
+    p.failed = true;
   }
   return p.failed ? OPTIONS_WRONG : OPTIONS_OK;
 }

@@ -15,6 +15,7 @@ typedef struct bench_options {
   uint32_t n_models, n_prompts, n_depths;
   uint32_t n_decode, runs;
   const char *device;  /* NULL: the best; "all" */
+  const char *fits;    /* NULL: not asked for; a model's file, or the name of one that is built in, "" for all of these */
   const char *kernels; /* NULL: not asked for; a part of names, "" for all */
   bool timeline, models_only;
   report_format format;

@@ -8,22 +8,22 @@
 #include "../../runtime/sizes.h"
 #include "../../shaders/shared.h"
 
-static hn_status open_file(subject *s, const char *path, hn_error *err) {
+hn_status subject_open(const char *path, gguf_file **file, model_header *header, hn_error *err) {
   tokenizer *tok = NULL;
-  hn_status status = gguf_open(path, &s->file, err);
+  hn_status status = gguf_open(path, file, err);
   if (!status)
-    status = model_check_architecture(s->file, err);
+    status = model_check_architecture(*file, err);
   if (!status)
-    status = tokenizer_create(s->file, &tok, err);
+    status = tokenizer_create(*file, &tok, err);
   if (!status)
-    status = model_read(s->file, tokenizer_n_vocab(tok), &s->header, err);
+    status = model_read(*file, tokenizer_n_vocab(tok), header, err);
   tokenizer_destroy(&tok);
   return status;
 }
 
 hn_status subject_init(gpu_device *device, const char *path, const subject_params *params, subject *out, hn_error *err) {
   *out = (subject){0};
-  hn_status status = open_file(out, path, err);
+  hn_status status = subject_open(path, &out->file, &out->header, err);
   gpu_weights_params load = params->weights;
   load.wish = (plan_wish){.n_ctx = params->n_ctx, .n_batch = params->n_batch, .kv_type = QUANT_Q8_0, .n_host_layers = -1};
   if (!status)

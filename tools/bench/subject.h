@@ -19,6 +19,9 @@ typedef struct subject_params {
   gpu_weights_params weights; /* but for the wish, which is made of the numbers above */
 } subject_params;
 
+/* The header alone, of a file that can be run. The caller's to finish and to close, also after a failure. Errors: those of hn_model_load. */
+hn_status subject_open(const char *path, gguf_file **file, model_header *header, hn_error *err);
+
 /* The device must outlive it. On failure *out is zeroed. Errors: those of hn_model_load. */
 hn_status subject_init(gpu_device *device, const char *path, const subject_params *params, subject *out, hn_error *err);
 void subject_finish(subject *s); /* a zeroed or finished one is accepted */
