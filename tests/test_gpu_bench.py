@@ -68,8 +68,8 @@ def check_result(result):
 
 def check_kernels(result):
     kernels = {k["module"].removesuffix("_intf32") for k in result["kernels"]}
-    check(kernels == {"embed_q4_0", "norm_quant", "matvec_q4_0", "matvec_q8_0", "matmat_q4_0", "matmat_q8_0", "rope_store",
-                      "attention", "quantize", "swiglu_quant", "argmax"}, f"kernels: {kernels}")
+    check(kernels == {"embed_q4_0", "norm_quant", "matvec_q4_0", "matvec_q8_0", "matmat_q4_0", "matmat_q8_0", "rope_store_q8_0",
+                      "attention_q8_0", "quantize", "swiglu_quant", "argmax"}, f"kernels: {kernels}")
     for k in result["kernels"]:
         check_stat(k["us"], k["module"])
         check(all(is_number(k[key]) for key in ("bytes", "ops", "gb_s", "gop_s", "roofline_percent")), f"{k}")
