@@ -24,6 +24,11 @@ static bool add_model(bench_result *r, const char *file, double speed) {
   m->weight_bytes = 98123456;
   m->peak_device_bytes = 134217728;
   m->peak_rss_bytes = 187654321;
+  m->plan_device_bytes = 134348800;
+  m->plan_host_bytes = 35651584;
+  m->load_rss_bytes = 176543210;
+  m->load_s = bench_stat_once(0.625 / speed);
+  m->load_gb_s = bench_stat_once(0.15 * speed);
   m->first_token_ms = around(55.5 / speed);
   m->first_token_n = 128;
   m->step = (bench_step){.dispatches = 272, .barriers = 241, .submits = 1, .host_us = around(83.25 / speed)};

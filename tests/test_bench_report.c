@@ -122,6 +122,11 @@ static void check_model(const cJSON *item, const bench_model *m) {
   assert_int_equal(number(item, "weight_bytes"), m->weight_bytes);
   assert_int_equal(number(item, "peak_device_bytes"), m->peak_device_bytes);
   assert_int_equal(number(item, "peak_rss_bytes"), m->peak_rss_bytes);
+  assert_int_equal(number(item, "plan_device_bytes"), m->plan_device_bytes);
+  assert_int_equal(number(item, "plan_host_bytes"), m->plan_host_bytes);
+  assert_int_equal(number(item, "load_rss_bytes"), m->load_rss_bytes);
+  check_median(item, "load_s", m->load_s);
+  check_median(item, "load_gb_s", m->load_gb_s);
   assert_int_equal(number(item, "first_token_n"), m->first_token_n);
   check_median(item, "first_token_ms", m->first_token_ms);
   const cJSON *step = get(item, "step"), *tests = get(item, "tests");
@@ -305,8 +310,8 @@ static void test_csv(void **state) {
     }
   }
   assert_int_equal(tests, 2);
-  /* 9 of the device; per model 4 and 4 of a step, 3 for each test; 6 for each kernel; the headings */
-  assert_int_equal(rows, 1 + 9 + 2 * (4 + 4 + 4 * 3) + 15 * 6);
+  /* 9 of the device; per model 9 and 4 of a step, 3 for each test; 6 for each kernel; the headings */
+  assert_int_equal(rows, 1 + 9 + 2 * (9 + 4 + 4 * 3) + 15 * 6);
   free(text);
   text = written(&r, 1, 2, REPORT_CSV);
   assert_int_equal(strncmp(text, "\"a,", 3), 0); /* no second headings */
@@ -322,6 +327,9 @@ static void test_tables(void **state) {
   assert_int_equal(strncmp(text, "a|b  [2Jc (integrated)\n", 22), 0);
   assert_non_null(strstr(text, "clock: the device's own"));
   assert_non_null(strstr(text, "decode 64 at depth 2048    163  (160 .. 168)    17.2             18.9 %\n"));
+  assert_non_null(strstr(text, "loaded in 0.625 s, 0.150 GB/s of the file; peak memory until then: 168 MiB of the host\n"
+                               "planned memory: 128 MiB on the device, 34.0 MiB of the host\n"
+                               "peak memory: 128 MiB on the device, 179 MiB of the host\n"));
   assert_non_null(strstr(text, "gaps between them           7       7.00     1.00       11.1 %\n"));
   for (const char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
     if (end - line > 100 || (end > line && end[-1] == ' '))

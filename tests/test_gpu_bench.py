@@ -58,8 +58,12 @@ def check_result(result):
     for test in one["tests"]:
         check_stat(test["tok_s"], "tok_s")
         check_stat(test["gb_s"], "gb_s")
-    for key in ("first_token_ms", "peak_device_bytes", "peak_rss_bytes"):
+    for key in ("first_token_ms", "peak_device_bytes", "peak_rss_bytes", "plan_device_bytes", "plan_host_bytes", "load_rss_bytes", "load_s",
+                "load_gb_s"):
         check(is_number(one[key]), key)
+    check(one["load_rss_bytes"] <= one["peak_rss_bytes"], "the memory of loading is more than all")
+    check(one["peak_device_bytes"] <= one["plan_device_bytes"], "more memory than planned")
+    check(abs(one["load_s"] * one["load_gb_s"] * 1e9 / model.stat().st_size - 1) < 1e-6, "the speed of loading")
     step = one["step"]
     # 13 dispatches a layer, and embed, norm_quant, matvec, argmax.
     check((step["dispatches"], step["submits"]) == (2 * 13 + 4, 1), f"a step: {step}")

@@ -174,6 +174,16 @@ static uint64_t peak_rss(void) {
   return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
+/* What loading took, of a model that has just been loaded. */
+static void describe_loading(const subject *s, double seconds, bench_model *model) {
+  const hn_plan *p = &gpu_weights_plan(s->weights)->base;
+  model->load_s = bench_stat_once(seconds);
+  model->load_gb_s = bench_stat_once((double)s->file->size / seconds * 1e-9);
+  model->load_rss_bytes = peak_rss();
+  model->plan_device_bytes = p->device_bytes;
+  model->plan_host_bytes = p->host_bytes;
+}
+
 static bool on_progress(void *user, uint64_t done, uint64_t total) {
   (void)user;
   measure_progress("loading", done, total, "");
@@ -187,7 +197,9 @@ hn_status model_test(measure *m, const bench_options *o, const char *path, bench
   uint64_t before = m->device->buffer_bytes; /* the measure's own */
   subject_params params = {.n_ctx = n_ctx > WARM_PROMPT ? n_ctx : WARM_PROMPT + 1, .n_batch = BATCH, .weights = {.progress = on_progress}};
   m->device->peak_buffer_bytes = before;
+  double start = now_seconds();
   hn_status status = subject_init(m->device, path, &params, &s, err);
+  double seconds = now_seconds() - start;
   progress_clear();
   bench_model *model = status ? NULL : bench_add_model(out);
   if (!status && !model)
@@ -195,6 +207,7 @@ hn_status model_test(measure *m, const bench_options *o, const char *path, bench
   if (model) {
     snprintf(model->file, sizeof model->file, "%s", path);
     describe(&s, model);
+    describe_loading(&s, seconds, model);
     status = subject_fill_cache(&s, err);
   }
   if (!status)

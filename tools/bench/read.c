@@ -93,6 +93,8 @@ static bool read_field(reader *r, const bench_field *f, const cJSON *item, void 
     *(uint32_t *)at = (uint32_t)item->valuedouble;
     return true;
   case FIELD_U64:
+    if (item == NULL) /* saved before there was such a field: 0, not known */
+      return true;
     if (!is_whole(item, WHOLE_LIMIT))
       return refuse(r, f->key, "not a whole number up to 2^53");
     *(uint64_t *)at = (uint64_t)item->valuedouble;

@@ -95,8 +95,30 @@ static void write_tests(writer *w, const bench_model *m, const bench_device *dev
   finish(w, &s);
 }
 
+/* What it took to load, and the memory. */
+static void write_memory(writer *w, const bench_model *m) {
+  char words[256], number[NUMBER_TEXT], rate[NUMBER_TEXT], size[HUMAN_SIZE], host[HUMAN_SIZE];
+  if (bench_measured(m->load_s)) {
+    snprintf(words, sizeof words, "loaded in %s s, %s GB/s of the file; peak memory until then: %s of the host", number_text(m->load_s.median, number),
+             bench_measured(m->load_gb_s) ? number_text(m->load_gb_s.median, rate) : "-",
+             m->load_rss_bytes > 0 ? human_bytes(m->load_rss_bytes, host) : "unknown");
+    line(w, words);
+  }
+  if (m->plan_device_bytes > 0) {
+    snprintf(words, sizeof words, "planned memory: %s on the device, %s of the host", human_bytes(m->plan_device_bytes, size),
+             human_bytes(m->plan_host_bytes, host));
+    line(w, words);
+  }
+  if (m->peak_device_bytes > 0 || m->peak_rss_bytes > 0) {
+    snprintf(words, sizeof words, "peak memory: %s on the device, %s of the host",
+             m->peak_device_bytes > 0 ? human_bytes(m->peak_device_bytes, size) : "unknown",
+             m->peak_rss_bytes > 0 ? human_bytes(m->peak_rss_bytes, host) : "unknown");
+    line(w, words);
+  }
+}
+
 static void write_model(writer *w, const bench_model *m, const bench_device *device) {
-  char words[256], number[NUMBER_TEXT], range[3 * NUMBER_TEXT], size[HUMAN_SIZE], host[HUMAN_SIZE];
+  char words[256], number[NUMBER_TEXT], range[3 * NUMBER_TEXT], size[HUMAN_SIZE];
   title(w, "model ", m->file);
   if (m->description[0] != 0)
     line(w, m->description);
@@ -124,12 +146,7 @@ static void write_model(writer *w, const bench_model *m, const bench_device *dev
     snprintf(words, sizeof words, "weights: %s", human_bytes(m->weight_bytes, size));
     line(w, words);
   }
-  if (m->peak_device_bytes > 0 || m->peak_rss_bytes > 0) {
-    snprintf(words, sizeof words, "peak memory: %s on the device, %s of the host",
-             m->peak_device_bytes > 0 ? human_bytes(m->peak_device_bytes, size) : "unknown",
-             m->peak_rss_bytes > 0 ? human_bytes(m->peak_rss_bytes, host) : "unknown");
-    line(w, words);
-  }
+  write_memory(w, m);
 }
 
 static void write_kernels(writer *w, const bench_result *r) {

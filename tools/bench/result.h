@@ -53,6 +53,9 @@ typedef struct bench_model {
   char file[BENCH_FILE];
   char description[BENCH_NAME];                             /* for people: "llama 135 M, Q4_1"; may be "" */
   uint64_t weight_bytes, peak_device_bytes, peak_rss_bytes; /* 0: not known */
+  uint64_t plan_device_bytes, plan_host_bytes;              /* 0: not known */
+  uint64_t load_rss_bytes;                                  /* most host memory of the process until it was loaded; 0: not known */
+  bench_stat load_s, load_gb_s;                             /* until the first token can be computed; the file's bytes by that */
   bench_stat first_token_ms; /* from a prompt of first_token_n tokens to the first token of the answer */
   uint32_t first_token_n;
   bench_step step;
