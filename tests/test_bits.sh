@@ -111,9 +111,9 @@ chunks)
 noticed)
   expect lavapipe-256 lavapipe-256 200
   refuses_altered norm_quant
-  refuses_altered rope_store
+  refuses_altered rope_store_q8_0
   refuses_altered matmat_q4_1 matmat_q4_1_intf32
-  replaces_altered attention 200
+  replaces_altered attention_q8_0 200
   replaces_altered matmat_q4_1 200
   replaces_altered matvec_q4_1 1
   notices_failing submit "the work was not done"
