@@ -163,6 +163,7 @@ struct gpu_cmd {
   VkCommandBuffer handle;
   VkSemaphore timeline;
   uint64_t submitted; /* the value of the last submission */
+  uint64_t done;      /* of the last that was waited for */
   bool lost;          /* a submission failed or timed out: nothing may be recorded any more */
 };
 

@@ -17,8 +17,10 @@ static hn_status make(gpu_cmd *self, hn_error *err) {
       .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO, .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
   VkSemaphoreCreateInfo semaphore = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
   VkResult result = d->vk.vkCreateCommandPool(d->device, &pool, NULL, &self->pool);
-  if (!result)
-    result = d->vk.vkCreateSemaphore(d->device, &semaphore, NULL, &self->timeline);
+  if (result)
+    self->pool = VK_NULL_HANDLE; /* Vulkan leaves it undefined */
+  else if ((result = d->vk.vkCreateSemaphore(d->device, &semaphore, NULL, &self->timeline)))
+    self->timeline = VK_NULL_HANDLE;
   if (!result) {
     VkCommandBufferAllocateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
@@ -56,12 +58,20 @@ static VkResult wait_for(gpu_cmd *self, uint64_t timeout_ns) {
   return self->device->vk.vkWaitSemaphores(self->device->device, &info, timeout_ns);
 }
 
+/* Whether something may be in flight that does not end in time. A wait that fails otherwise, without memory say, proves nothing. */
+static bool runs_on(gpu_cmd *self) {
+  if (self->done == self->submitted)
+    return false;
+  VkResult result = wait_for(self, DESTROY_WAIT_NS);
+  return result != VK_SUCCESS && result != VK_ERROR_DEVICE_LOST;
+}
+
 void gpu_cmd_destroy(gpu_cmd **cmd) {
   gpu_cmd *self = *cmd;
   if (!self)
     return;
   gpu_device *d = self->device;
-  if (self->timeline && self->submitted && wait_for(self, DESTROY_WAIT_NS) == VK_TIMEOUT) {
+  if (runs_on(self)) {
     hn_log(&d->instance->logger, HN_LOG_ERROR, "%s does not end its work; its memory is not released", d->info.name);
     pthread_mutex_lock(&d->queue_lock);
     d->stuck = true;
@@ -201,6 +211,7 @@ hn_status gpu_cmd_wait(gpu_cmd *self, uint64_t timeout_ns, hn_error *err) {
   if (result && result != VK_TIMEOUT)
     return fail_work(self, result, err);
   if (!result) {
+    self->done = self->submitted;
     tell(self, GPU_EVENT_WAITED, NULL, NULL);
     return HN_OK;
   }

@@ -6,7 +6,10 @@ static VkResult make_layout(gpu_device *device, gpu_pipeline *out) {
   VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = GPU_PUSH_BYTES};
   VkPipelineLayoutCreateInfo info = {
       .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .pushConstantRangeCount = 1, .pPushConstantRanges = &range};
-  return device->vk.vkCreatePipelineLayout(device->device, &info, NULL, &out->layout);
+  VkResult result = device->vk.vkCreatePipelineLayout(device->device, &info, NULL, &out->layout);
+  if (result)
+    out->layout = VK_NULL_HANDLE; /* Vulkan leaves it undefined */
+  return result;
 }
 
 static VkResult make_pipeline(gpu_device *device, VkShaderModule module, const uint32_t *constants, uint32_t n_constants,
@@ -37,7 +40,9 @@ hn_status gpu_pipeline_init(gpu_device *device, const char *name, const uint32_t
       .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = n_words * 4, .pCode = spirv};
   VkShaderModule module = VK_NULL_HANDLE;
   VkResult result = device->vk.vkCreateShaderModule(device->device, &info, NULL, &module);
-  if (!result)
+  if (result)
+    module = VK_NULL_HANDLE;
+  else
     result = make_layout(device, out);
   if (!result)
     result = make_pipeline(device, module, constants, n_constants, out);

@@ -33,10 +33,12 @@ static hn_status create_forward(hn_session *self, const hn_session_params *param
 static hn_status allocate(hn_session *self, hn_error *err) {
   self->n_ctx = self->forward->n_ctx;
   self->n_batch = self->forward->n_batch;
-  self->tokens = malloc(self->n_ctx * sizeof *self->tokens);
-  self->logits = malloc((size_t)FORWARD_ALL_MAX * self->model->info.n_vocab * sizeof *self->logits);
+  size_t tokens = self->n_ctx * sizeof *self->tokens, logits = (size_t)FORWARD_ALL_MAX * self->model->info.n_vocab * sizeof *self->logits;
+  self->tokens = malloc(tokens);
+  self->logits = malloc(logits);
   if (!self->tokens || !self->logits)
-    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the logits of a session");
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the tokens and logits of a session (%zu MiB of memory of the host)",
+                   (tokens + logits) / (1 << 20) + 1);
   return HN_OK;
 }
 
