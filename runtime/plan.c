@@ -244,8 +244,8 @@ static uint64_t choose_limit(const hn_memory *memory, const plan_wish *wish) {
   return limit < memory->device_free ? limit : memory->device_free;
 }
 
-static bool fits(const plan *p, const hn_memory *memory, uint64_t taken) {
-  uint64_t device = p->base.device_bytes + taken, host = p->base.host_bytes;
+static bool fits(const plan *p, const hn_memory *memory) {
+  uint64_t device = p->base.device_bytes + p->taken_bytes, host = p->base.host_bytes;
   for (size_t i = 0; i < p->n_allocations; i++)
     if (p->allocations[i].bytes > memory->max_allocation_bytes && p->allocations[i].place != PLAN_PROCESS)
       return false;
@@ -283,7 +283,7 @@ static void fill_twice(plan *p, const sums *s, const hn_memory *memory, const pl
   fill(p, s, memory, wish, wish->n_ctx ? wish->n_ctx : chosen, wish->n_host_layers, !is_shared(memory, wish));
   p->base.n_ctx_max = n_ctx_max;
   count_reads(p);
-  p->base.fits = fits(p, memory, wish->taken_bytes);
+  p->base.fits = fits(p, memory);
 }
 
 static hn_status check(const model_header *model, const plan_wish *wish, hn_error *err) {
@@ -299,7 +299,7 @@ static hn_status check(const model_header *model, const plan_wish *wish, hn_erro
 
 hn_status plan_init(const model_header *model, const hn_memory *memory, const plan_wish *wish, plan *out, hn_error *err) {
   const model_config *c = &model->config;
-  *out = (plan){.kv_type = wish->kv_type};
+  *out = (plan){.kv_type = wish->kv_type, .taken_bytes = wish->taken_bytes};
   hn_status status = check(model, wish, err);
   if (status)
     return status;
@@ -322,10 +322,13 @@ hn_status plan_check(const plan *p, const char *device, hn_error *err) {
   const hn_plan *b = &p->base;
   if (b->fits)
     return HN_OK;
+  char taken[64] = "";
+  if (p->taken_bytes)
+    snprintf(taken, sizeof taken, ", of which other sessions take %" PRIu64 " MiB", p->taken_bytes / MIB + 1);
   return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY,
                  "%s: %" PRIu64 " MiB of its memory and %" PRIu64 " MiB of the host's are needed for a context of %u tokens, and the budget is "
-                 "%" PRIu64 " MiB; a shorter context needs less, a larger budget may be given",
-                 device, b->device_bytes / MIB + 1, b->host_bytes / MIB + 1, (unsigned)b->n_ctx, b->budget_bytes / MIB);
+                 "%" PRIu64 " MiB%s; a shorter context needs less, a larger budget may be given",
+                 device, b->device_bytes / MIB + 1, b->host_bytes / MIB + 1, (unsigned)b->n_ctx, b->budget_bytes / MIB, taken);
 }
 
 void plan_finish(plan *p) {

@@ -56,6 +56,7 @@ typedef struct plan {
   hn_plan base; /* what an application sees */
   uint32_t n_blocks, n_host_blocks; /* of the KV cache, of KV_BLOCK positions each: all, and the last ones, on the host */
   uint32_t kv_type;
+  uint64_t taken_bytes; /* of the budget, by other sessions */
   plan_layer *layers; /* (n_layers) */
   const hn_plan_item *tok_embd, *output, *output_norm; /* tok_embd: output where they are tied */
   const hn_plan_item *activations, *logits, *readback, *input; /* of session 0 */
