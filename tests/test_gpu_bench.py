@@ -85,7 +85,7 @@ def check_kernels(result):
 def check_picture(path):
     root = xml.etree.ElementTree.parse(path).getroot()
     text = " ".join("".join(t.itertext()) for t in root.iter("{http://www.w3.org/2000/svg}text"))
-    for word in ("matvec_q4_0", "matmat_q8_0", "attention", "memory read", "int8 dot products"):
+    for word in ("matvec_q4_0", "matmat_q8_0", "attention_q8_0", "memory read", "int8 dot products"):
         check(word in text, f"the picture lacks {word}")
 
 
