@@ -213,10 +213,26 @@ static void rotate(const float *x, const float *rotation, uint32_t n, float *out
   }
 }
 
-static void store_query(const cpu_heads *h, const float *x, const float *rotation, size_t at, cpu_query q) {
+/* The mix of queries and keys of a Q4_0 cache: KV_MIX in shaders/shared.h. */
+static void mix(float *x, uint32_t head_dim) {
+  uint32_t width = KV_MIX(head_dim), padded = HEAD_SCALES(head_dim) * HEAD_BLOCK;
+  for (uint32_t apart = 1; apart < width; apart *= 2)
+    for (uint32_t i = 0; i < padded; i++)
+      if (!(i & apart)) {
+        float a = x[i], b = x[i + apart];
+        x[i] = a + b;
+        x[i + apart] = a - b;
+      }
+  for (uint32_t i = 0; i < padded; i++)
+    x[i] = x[i] * KV_MIX_SCALE(head_dim);
+}
+
+static void store_query(const cpu_heads *h, const float *x, const float *rotation, size_t at, cpu_query q, bool mixed) {
   float head[256 + 32] = {0};
   uint32_t blocks = HEAD_SCALES(h->head_dim);
   rotate(x, rotation, h->head_dim, head);
+  if (mixed)
+    mix(head, h->head_dim);
   for (uint32_t b = 0; b < blocks; b++) {
     const float *block = head + b * HEAD_BLOCK;
     size_t out = at * blocks + b;
@@ -276,6 +292,8 @@ static void store_key_value(const cpu_heads *h, const float *k, const float *v, 
   float key[256 + 32] = {0}, value[256 + 32] = {0};
   uint32_t blocks = HEAD_SCALES(h->head_dim), padded = blocks * HEAD_BLOCK, q4 = cache->type == QUANT_Q4_0;
   rotate(k, rotation, h->head_dim, key);
+  if (q4)
+    mix(key, h->head_dim);
   memcpy(value, v, h->head_dim * sizeof *v);
   memset(row.scales, 0, KV_SCALE_WORDS(q4, h->head_dim) * 4);
   for (uint32_t b = 0; b < blocks; b++) {
@@ -294,7 +312,7 @@ static void store_key_value(const cpu_heads *h, const float *k, const float *v, 
 void cpu_rope_store(const cpu_heads *h, const float *qkv, const float *rotation, uint32_t position, uint32_t token, cpu_query q,
                     const cpu_cache *cache) {
   for (uint32_t i = 0; i < h->n_heads; i++)
-    store_query(h, qkv + (size_t)i * h->head_dim, rotation, (size_t)token * h->n_heads + i, q);
+    store_query(h, qkv + (size_t)i * h->head_dim, rotation, (size_t)token * h->n_heads + i, q, cache->type == QUANT_Q4_0);
   const float *k = qkv + (size_t)h->n_heads * h->head_dim, *v = k + (size_t)h->n_kv_heads * h->head_dim;
   for (uint32_t i = 0; i < h->n_kv_heads; i++)
     store_key_value(h, k + (size_t)i * h->head_dim, v + (size_t)i * h->head_dim, rotation, row_of(h, cache, i, position), cache);
@@ -389,13 +407,18 @@ static void merge(part *a, const part *b, uint32_t head_dim) {
     a->o[j] = a->o[j] * scale_a + b->o[j] * scale_b;
 }
 
+float cpu_score_scale(uint32_t kv_type, uint32_t head_dim) {
+  float scale = x_rsqrt((float)head_dim);
+  return kv_type == QUANT_Q4_0 ? scale * KV_UNMIX(head_dim) : scale;
+}
+
 void cpu_attention(const cpu_heads *h, cpu_query query, uint32_t token, uint32_t head, const cpu_cache *cache, uint32_t n_visible,
                    float *o) {
   size_t at = (size_t)token * h->n_heads + head;
   const int8_t *q = query.q + at * HEAD_WORDS(h->head_dim) * 4;
   const float *q_d = query.d + at * HEAD_SCALES(h->head_dim);
   uint32_t kv_head = head / (h->n_heads / h->n_kv_heads);
-  float scale = x_rsqrt((float)h->head_dim);
+  float scale = cpu_score_scale(cache->type, h->head_dim);
   part total, next;
   block_part(h, q, q_d, cache, kv_head, 0, min_u32(n_visible, KV_BLOCK), scale, &total);
   for (uint32_t i = KV_BLOCK; i < n_visible; i += KV_BLOCK) {

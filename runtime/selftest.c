@@ -6,6 +6,7 @@
 
 #include "../shaders/exact.h"
 #include "hash.h"
+#include "kernels_cpu.h"
 
 /* ---- fixed data ---- */
 
@@ -135,9 +136,9 @@ uint64_t selftest_expected(kernel_id id, uint32_t type) {
       [KERNEL_SWIGLU_QUANT] = {0xaf7c0a083446152d},
       [KERNEL_ARGMAX] = {0x8cf4ed2db9fdbf8e},
       [KERNEL_ROPE_STORE] =
-          {[QUANT_Q8_0] = 0x8ea17e4485b4ab09, [QUANT_Q4_0] = 0x0361603994f59d0d},
+          {[QUANT_Q8_0] = 0x8ea17e4485b4ab09, [QUANT_Q4_0] = 0x7aacff8572d9da8d},
       [KERNEL_ATTENTION] =
-          {[QUANT_Q8_0] = 0xba45cb0c2d76e83d, [QUANT_Q4_0] = 0x07b382750f021e08},
+          {[QUANT_Q8_0] = 0xba45cb0c2d76e83d, [QUANT_Q4_0] = 0x831da8fa0b6a3692},
       [KERNEL_EMBED] =
           {[QUANT_Q4_0] = 0x379da3d2e06b587d, [QUANT_Q4_1] = 0x5fa20af5e3df92d1,
            [QUANT_Q5_0] = 0x1774cb673478d00c, [QUANT_Q5_1] = 0x280060505885d28a,
@@ -262,7 +263,7 @@ static void launch_cached(selftest *self, const kernels *k, kernel_id id, uint32
   else
     kernel_attention(self->cmd, k, kv_type,
                      &(struct push_attention){IN(query), IN(query_d), IN(kv_device), IN(kv_host), OUT(o), heads, kv, dim,
-                                              SELFTEST_DEVICE_BLOCKS, SELFTEST_FIRST, x_rsqrt((float)dim)},
+                                              SELFTEST_DEVICE_BLOCKS, SELFTEST_FIRST, cpu_score_scale(kv_type, dim)},
                      SELFTEST_ATTEND);
 }
 

@@ -70,6 +70,29 @@ vec4 rotate(vec4 v) {
   return r;
 }
 
+#ifdef TYPE_Q4_0
+shared vec4 mixed[64];
+
+// The mix of queries and keys (KV_MIX): stages of sums and differences of values 1, 2, 4, ... apart.
+vec4 mix_head(vec4 v) {
+  uint lane = gl_LocalInvocationIndex, width = uint(KV_MIX(p.head_dim)) / 4u;
+  v = vec4(v.x + v.y, v.x - v.y, v.z + v.w, v.z - v.w);
+  v = vec4(v.x + v.z, v.y + v.w, v.x - v.z, v.y - v.w);
+  for (uint apart = 1u; apart < width; apart *= 2u) {
+    mixed[lane] = v;
+    barrier();
+    vec4 other = mixed[lane ^ apart];
+    barrier();
+    v = (lane & apart) == 0u ? v + other : other - v;
+  }
+  return v * vec4(KV_MIX_SCALE(p.head_dim));
+}
+#else
+vec4 mix_head(vec4 v) {
+  return v;
+}
+#endif
+
 uint rounded(vec4 v, float amax) {
   if (!(amax >= X_TINY))
     return 0u;
@@ -83,7 +106,7 @@ float step_of(float amax) {
 
 void store_query(uint head) {
   uint lane = gl_LocalInvocationIndex, at = gl_WorkGroupID.y * p.n_heads + head;
-  vec4 v = rotate(load_head(head));
+  vec4 v = mix_head(rotate(load_head(head)));
   float amax = group_max(max_abs(v), HEAD_BLOCK / 4u);
   if (lane < HEAD_WORDS(p.head_dim))
     WordsOut(p.q).at[at * HEAD_WORDS(p.head_dim) + lane] = rounded(v, amax);
@@ -139,7 +162,7 @@ void store_scales(KvBlock kv, uint at) {
 void store_key_value(uint head) {
   uint position = p.first + gl_WorkGroupID.y, at = position % KV_BLOCK, blocks = HEAD_SCALES(p.head_dim);
   KvBlock kv = kv_block(head, position / KV_BLOCK);
-  vec4 k = rotate(load_head(p.n_heads + head)), v = load_head(p.n_heads + p.n_kv_heads + head);
+  vec4 k = mix_head(rotate(load_head(p.n_heads + head))), v = load_head(p.n_heads + p.n_kv_heads + head);
 #ifdef TYPE_Q4_0
   store_row(kv, kv.k + at * ROW_WORDS, k, 0u);
   store_row(kv, kv.v + at * ROW_WORDS, v, blocks);

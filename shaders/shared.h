@@ -12,7 +12,7 @@
  * A block holds one key/value head after the other; of a head, its positions' rows of keys, then those of values, then those of scales:
  *   Q8_0  keys, values      HEAD_WORDS words of int8
  *         scales            f16: HEAD_SCALES of the key, one per HEAD_BLOCK values, then one of the whole value
- *   Q4_0  keys, values      4 words per HEAD_BLOCK values: byte i holds value i plus 8 and, in its high half, value i + 16 plus 8
+ *   Q4_0  keys (mixed, see below), values   4 words per HEAD_BLOCK values: byte i holds value i plus 8 and, in its high half, value i + 16 plus 8
  *         scales            f16 pairs, one per HEAD_BLOCK values: of the key and of the value
  */
 #ifndef HN_SHARED_H
@@ -43,6 +43,12 @@ typedef unsigned int uint;
 #define KV_ROW_WORDS(q4, head_dim) (HEAD_WORDS(head_dim) >> (q4))
 #define KV_SCALE_WORDS(q4, head_dim) ((q4) != 0 ? HEAD_SCALES(head_dim) : HEAD_SCALES(head_dim) / 2 + 1)
 #define KV_HEAD_WORDS(q4, head_dim) (KV_BLOCK * (2 * KV_ROW_WORDS(q4, head_dim) + KV_SCALE_WORDS(q4, head_dim)))
+/* In a Q4_0 cache queries and keys are mixed: KV_MIX neighbouring values, the most that divide a padded head, go through a Hadamard transform
+ * and are multiplied by KV_MIX_SCALE; products of mixed heads times KV_UNMIX are those of the heads. A large value no longer takes the
+ * precision of its neighbours: that costs a third as much perplexity. */
+#define KV_MIX(head_dim) ((HEAD_SCALES(head_dim) & (~HEAD_SCALES(head_dim) + 1)) * HEAD_BLOCK)
+#define KV_MIX_SCALE(head_dim) (KV_MIX(head_dim) < 64 ? 0.25f : KV_MIX(head_dim) < 256 ? 0.125f : 0.0625f)
+#define KV_UNMIX(head_dim) (KV_MIX(head_dim) == 32 || KV_MIX(head_dim) == 128 ? 0.5f : 1.0f)
 #define KV_VALUE_SCALES(q4, head_dim) ((q4) != 0 ? HEAD_SCALES(head_dim) : 1) /* of a position's value */
 
 /* x[token] = row ids[token] of the table */
@@ -94,7 +100,7 @@ struct push_attention {
   ADDRESS kv_device, kv_host; /* as in push_rope_store */
   ADDRESS o; /* (n_tokens, n_heads, head_dim) f32 */
   uint n_heads, n_kv_heads, head_dim, n_device_blocks, first;
-  float scale; /* 1 / sqrt(head_dim) */
+  float scale; /* see cpu_score_scale */
 };
 
 /* q8 = quantize(x) */

@@ -110,7 +110,10 @@ static double load_seconds(hn_context *ctx, const file *f, double *before) {
   hn_error err = {0};
   hn_model *model = NULL;
   double begin = seconds_now(), start = 0;
-  hn_model_params params = {.device = "0", .progress = note_start, .progress_user = &start};
+  hn_memory memory = {0};
+  hn_context_memory(ctx, 0, &memory, NULL);
+  hn_model_params params = {.device = "0", .plan = {.vram_budget = memory.device_free, .n_ctx = 64}, .progress = note_start,
+                            .progress_user = &start};
   hn_status status = hn_model_load(ctx, f->path, &params, &model, &err);
   double end = seconds_now();
   hn_model_destroy(&model);

@@ -1,6 +1,7 @@
 /*
  * test_obedience.c: loading and sessions allocate what was planned, never more than the budget, and nothing afterwards; where the plan puts
  * things changes no bit. On Vulkan device 0, which drivers/on chooses. Exit 77 where there is none.
+ * test_obedience MODEL MIB: the same of a model's file, with all of its context, under a budget; evaluates three tokens.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,8 @@
 #include "failing_alloc.h"
 #include "random_model.h"
 #include "vulkan_calls.h"
+
+#define MIB 1048576.0
 
 enum { EXIT_SKIPPED = 77, N_VOCAB = 300, N_PROMPT = 2048, N_AFTER = 8, N_CTX = 2100, N_DECODED = 2000, N_HOST_LAYERS = 2 };
 
@@ -109,38 +112,44 @@ static void is_within_one_percent(uint64_t bytes, uint64_t want) {
   assert_in_range(bytes, want - want / 100, want);
 }
 
-static void obeys(budget kind, hn_kv_type kv_type) {
-  hn_plan_params wish = {.n_ctx = N_CTX, .kv_type = kv_type};
-  wish.vram_budget = budget_of(kind, wish);
+/* Loads, evaluates n tokens and one more, releases. Returns the plan's numbers. */
+static hn_plan obeys(const char *path, hn_plan_params wish, size_t n) {
   vulkan_calls before = vulkan_calls_count();
   vulkan_calls_reset_peak();
-  hn_model *model = load(small_path, wish);
+  hn_model *model = load(path, wish);
   const plan *p = gpu_weights_plan(model->gpu);
+  hn_plan numbers = p->base;
   uint64_t of_model = planned(p, PLAN_MODEL), of_session = planned(p, PLAN_SESSION);
-  assert_true(kind == AMPLE ? p->base.n_host_layers + p->base.n_host_positions == 0 : true);
-  if (kind == TIGHT)
-    is_spilled(&p->base);
   is_within_one_percent(vulkan_calls_count().bytes, of_model);
   is_within_one_percent(vulkan_calls_count().peak_bytes, of_model + planned(p, PLAN_LOADING));
   vulkan_calls_reset_peak();
   hn_session *session = open_session(model);
-  eval(session, ids, 100);
-  eval(session, ids + 100, 1);
+  eval(session, ids, n);
+  eval(session, ids + n, 1);
   is_within_one_percent(vulkan_calls_count().peak_bytes, of_model + of_session);
   is_within_one_percent(vulkan_calls_count().bytes, of_model + of_session);
   is_within_one_percent(model->device->buffer_bytes, p->base.device_bytes);
   assert_in_range(model->device->peak_buffer_bytes, model->device->buffer_bytes, wish.vram_budget);
+  printf("planned %.1f MiB of the device's memory, allocated %.1f, budget %.1f; planned %.1f MiB in all, allocated %.1f\n",
+         (double)p->base.device_bytes / MIB, (double)model->device->buffer_bytes / MIB, (double)wish.vram_budget / MIB,
+         (double)(of_model + of_session) / MIB, (double)vulkan_calls_count().bytes / MIB);
   hn_session_destroy(&session);
   hn_model_destroy(&model);
   assert_int_equal(vulkan_calls_count().bytes, 0);
   assert_int_equal(vulkan_calls_count().n_live, before.n_live);
+  return numbers;
 }
 
 static void allocates_what_was_planned(void **state) {
   (void)state;
   for (int kv_type = HN_KV_Q8_0; kv_type <= HN_KV_Q4_0; kv_type++) {
-    obeys(AMPLE, (hn_kv_type)kv_type);
-    obeys(TIGHT, (hn_kv_type)kv_type);
+    hn_plan_params wish = {.n_ctx = N_CTX, .kv_type = (hn_kv_type)kv_type};
+    wish.vram_budget = budget_of(AMPLE, wish);
+    hn_plan ample = obeys(small_path, wish, 100);
+    assert_int_equal(ample.n_host_layers + ample.n_host_positions, 0);
+    wish.vram_budget = budget_of(TIGHT, (hn_plan_params){.n_ctx = N_CTX, .kv_type = (hn_kv_type)kv_type});
+    hn_plan tight = obeys(small_path, wish, 100);
+    is_spilled(&tight);
   }
 }
 
@@ -275,7 +284,15 @@ static void two_sessions_share_a_budget(void **state) {
   hn_model_destroy(&model);
 }
 
-int main(void) {
+static const char *given_path; /* on the command line */
+static uint64_t given_budget;
+
+static void obeys_what_is_given(void **state) {
+  (void)state;
+  obeys(given_path, (hn_plan_params){.vram_budget = given_budget, .n_ctx = HN_CTX_MAX}, 2);
+}
+
+int main(int argc, char **argv) {
   uint64_t seed = 3;
   if (hn_context_create(NULL, &ctx, NULL) || hn_context_memory(ctx, 0, &memory, NULL)) {
     puts("skipped: no Vulkan device");
@@ -285,12 +302,21 @@ int main(void) {
   vulkan_calls_watch();
   for (int i = 0; i < N_CTX; i++)
     ids[i] = (int32_t)(random_bits(&seed) % N_VOCAB);
+  if (argc == 3) {
+    const struct CMUnitTest given[] = {cmocka_unit_test(obeys_what_is_given)};
+    given_path = argv[1];
+    given_budget = strtoull(argv[2], NULL, 10) << 20;
+    int code = cmocka_run_group_tests(given, NULL, NULL);
+    vulkan_calls_finish();
+    hn_context_destroy(&ctx);
+    return code;
+  }
   random_model_save(&small, 1, small_path);
   random_model_save(&tiny, 2, tiny_path);
   const struct CMUnitTest tests[] = {cmocka_unit_test(allocates_what_was_planned), cmocka_unit_test(refuses_a_small_budget),
                                      cmocka_unit_test(evaluation_allocates_nothing), cmocka_unit_test(places_change_no_bit_q8_0),
                                      cmocka_unit_test(places_change_no_bit_q4_0), cmocka_unit_test(two_sessions_share_a_budget)};
-int n_failed = cmocka_run_group_tests(tests, NULL, NULL);
+  int n_failed = cmocka_run_group_tests(tests, NULL, NULL);
   vulkan_calls_finish();
   hn_context_destroy(&ctx);
   unlink(small_path);
