@@ -37,10 +37,10 @@ struct forward { /* the base of forward_cpu and forward_gpu */
   uint32_t n_ctx, n_batch;
   /* Errors: CANCELLED, DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
   hn_status (*eval)(forward *self, const forward_step *step, hn_error *err);
-  /* Blocks first .. first + n - 1 of a layer's KV cache (kv_block_bytes of sizes.h each; layout: shaders/shared.h) to `bytes`, and from there. Blocks
-   * the caller. Errors: as eval, but for CANCELLED. */
-  hn_status (*read_kv)(forward *self, uint32_t layer, uint32_t first, uint32_t n, void *bytes, hn_error *err);
-  hn_status (*write_kv)(forward *self, uint32_t layer, uint32_t first, uint32_t n, const void *bytes, hn_error *err);
+  /* A block of a layer's KV cache (kv_block_bytes of sizes.h; layout: shaders/shared.h) to `bytes`, and from there. Waits until it is
+   * done. Errors: as eval, but for CANCELLED. */
+  hn_status (*read_kv)(forward *self, uint32_t layer, uint32_t block, void *bytes, hn_error *err);
+  hn_status (*write_kv)(forward *self, uint32_t layer, uint32_t block, const void *bytes, hn_error *err);
   void (*destroy)(forward *self);
 };
 

@@ -153,17 +153,17 @@ static uint8_t *block_at(const forward_cpu *f, uint32_t layer, uint32_t block) {
   return (uint8_t *)c->device + block * kv_block_bytes(&f->weights->config, c->type);
 }
 
-static hn_status read_kv(forward *base, uint32_t layer, uint32_t first, uint32_t n, void *bytes, hn_error *err) {
+static hn_status read_kv(forward *base, uint32_t layer, uint32_t block, void *bytes, hn_error *err) {
   const forward_cpu *f = (forward_cpu *)base;
   (void)err;
-  memcpy(bytes, block_at(f, layer, first), n * kv_block_bytes(&f->weights->config, f->caches[layer].type));
+  memcpy(bytes, block_at(f, layer, block), kv_block_bytes(&f->weights->config, f->caches[layer].type));
   return HN_OK;
 }
 
-static hn_status write_kv(forward *base, uint32_t layer, uint32_t first, uint32_t n, const void *bytes, hn_error *err) {
+static hn_status write_kv(forward *base, uint32_t layer, uint32_t block, const void *bytes, hn_error *err) {
   const forward_cpu *f = (forward_cpu *)base;
   (void)err;
-  memcpy(block_at(f, layer, first), bytes, n * kv_block_bytes(&f->weights->config, f->caches[layer].type));
+  memcpy(block_at(f, layer, block), bytes, kv_block_bytes(&f->weights->config, f->caches[layer].type));
   return HN_OK;
 }
 
@@ -185,7 +185,7 @@ static uint32_t max_u32(uint32_t a, uint32_t b) {
 }
 
 static bool allocate_caches(forward_cpu *f, const forward_params *params) {
-  uint32_t n_blocks = (params->n_ctx + KV_BLOCK - 1) / KV_BLOCK;
+  uint32_t n_blocks = kv_blocks(params->n_ctx);
   size_t bytes = n_blocks * kv_block_bytes(&f->weights->config, params->kv_type);
   f->caches = calloc(f->weights->config.n_layers, sizeof *f->caches);
   for (uint32_t i = 0; f->caches && i < f->weights->config.n_layers; i++) {

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "../loader/quant.h"
-#include "kernels_cpu.h"
 #include "sizes.h"
 #include "weights_gpu.h"
 
@@ -74,7 +73,7 @@ static void attention(forward_gpu *f, uint32_t layer) {
   kernel_rope_store(f->cmd, k, f->plan.kv_type, &rotate, n);
   gpu_cmd_barrier(f->cmd);
   struct push_attention attend = {f->q,       f->q_d,        device,      host,            f->o,
-                                  c->n_heads, c->n_kv_heads, c->head_dim, n_device_blocks, f->step->first, cpu_score_scale(f->plan.kv_type, c->head_dim)};
+                                  c->n_heads, c->n_kv_heads, c->head_dim, n_device_blocks, f->step->first, kv_score_scale(f->plan.kv_type, c->head_dim)};
   kernel_attention(f->cmd, k, f->plan.kv_type, &attend, n);
   gpu_cmd_barrier(f->cmd);
   struct push_quantize quantize = {f->o, f->a.q, f->a.d, f->a.sums, n * (q_width(f) / ACT_BLOCK)};
@@ -220,22 +219,12 @@ static hn_status move_block(forward_gpu *f, uint32_t layer, uint32_t block, uint
   return status;
 }
 
-static hn_status read_kv(forward *base, uint32_t layer, uint32_t first, uint32_t n, void *bytes, hn_error *err) {
-  forward_gpu *f = (forward_gpu *)base;
-  uint64_t block = kv_block_bytes(&f->weights->config, f->plan.kv_type);
-  hn_status status = HN_OK;
-  for (uint32_t i = 0; i < n && !status; i++)
-    status = move_block(f, layer, first + i, (uint8_t *)bytes + i * block, NULL, err);
-  return status;
+static hn_status read_kv(forward *base, uint32_t layer, uint32_t block, void *bytes, hn_error *err) {
+  return move_block((forward_gpu *)base, layer, block, bytes, NULL, err);
 }
 
-static hn_status write_kv(forward *base, uint32_t layer, uint32_t first, uint32_t n, const void *bytes, hn_error *err) {
-  forward_gpu *f = (forward_gpu *)base;
-  uint64_t block = kv_block_bytes(&f->weights->config, f->plan.kv_type);
-  hn_status status = HN_OK;
-  for (uint32_t i = 0; i < n && !status; i++)
-    status = move_block(f, layer, first + i, NULL, (const uint8_t *)bytes + i * block, err);
-  return status;
+static hn_status write_kv(forward *base, uint32_t layer, uint32_t block, const void *bytes, hn_error *err) {
+  return move_block((forward_gpu *)base, layer, block, NULL, bytes, err);
 }
 
 /* ---- memory ---- */
@@ -251,12 +240,14 @@ static void destroy(forward *base) {
 /* What the model's budget has left. */
 static hn_status make_plan(forward_gpu *f, const forward_params *params, hn_error *err) {
   const gpu_weights *w = f->weights;
-  uint64_t weights = 0, all = gpu_device_bytes(w->device);
+  uint64_t device, host;
+  gpu_device_bytes(w->device, &device, &host);
   for (uint32_t i = 0; i < w->arena.n; i++)
-    weights += w->arena.buffers[i].kind == GPU_MEMORY_DEVICE ? w->arena.buffers[i].bytes : 0;
+    *(w->arena.buffers[i].kind == GPU_MEMORY_DEVICE ? &device : &host) -= w->arena.buffers[i].allocated;
   plan_wish wish = {
-      .budget_bytes = w->plan.base.budget_bytes,
-      .taken_bytes = all > weights ? all - weights : 0,
+      .budget_bytes = w->plan.shared ? 0 : w->plan.base.budget_bytes,
+      .taken_device_bytes = device,
+      .taken_host_bytes = host,
       .n_ctx = params->n_ctx ? params->n_ctx : w->plan.base.n_ctx,
       .n_batch = params->n_batch ? params->n_batch : w->plan.base.n_batch,
       .kv_type = w->plan.kv_type,
@@ -296,9 +287,11 @@ hn_status forward_gpu_create(const gpu_weights *weights, const forward_params *p
   f->base = (forward){0, 0, eval, read_kv, write_kv, destroy};
   f->weights = weights;
   f->wait_ns = gpu_wait_limit_ns(weights->device);
+  pthread_mutex_lock(&weights->device->plan_lock);
   hn_status status = make_plan(f, params, err);
   if (!status)
     status = arena_init(weights->device, &f->plan, PLAN_SESSION, &f->arena, err);
+  pthread_mutex_unlock(&weights->device->plan_lock);
   if (!status)
     status = gpu_cmd_create(weights->device, &f->cmd, err);
   if (status) {

@@ -44,6 +44,7 @@ typedef struct gpu_device {
   uint32_t queue_family;
   VkQueue queue;
   pthread_mutex_t queue_lock; /* vkQueueSubmit2 wants one thread at a time */
+  pthread_mutex_t plan_lock;  /* held while memory is planned and allocated, so that two do not plan for the same */
   struct VmaAllocator_T *allocator;
   VkPipelineCache cache;
   char *cache_path;    /* NULL: none */
@@ -51,6 +52,7 @@ typedef struct gpu_device {
   hn_device_info info;
   bool stuck; /* see gpu_device_stuck; under queue_lock */
   uint64_t buffer_bytes, peak_buffer_bytes; /* of GPU_MEMORY_DEVICE, now and at most; under queue_lock */
+  uint64_t host_bytes; /* of the other kinds, now; under queue_lock */
   uint64_t limit_bytes; /* of them: no allocation exceeds it; 0: none; set before buffers are made */
 } gpu_device;
 
@@ -64,8 +66,8 @@ void gpu_device_destroy(gpu_device **device);
 /* Whether work did not end in time and may still run. What it uses is then never released. Thread-safety: Safe */
 bool gpu_device_stuck(gpu_device *device);
 
-/* The bytes of GPU_MEMORY_DEVICE that are allocated now. Thread-safety: Safe */
-uint64_t gpu_device_bytes(gpu_device *device);
+/* The bytes that are allocated now, of GPU_MEMORY_DEVICE and of the other kinds. Thread-safety: Safe */
+void gpu_device_bytes(gpu_device *device, uint64_t *device_bytes, uint64_t *host_bytes);
 
 /* The hn_status of a VkResult. */
 hn_status gpu_status(VkResult result);
@@ -84,6 +86,7 @@ typedef struct gpu_buffer {
   VkDeviceAddress address; /* a multiple of 16 */
   void *mapped;            /* NULL where the CPU cannot see it */
   uint64_t bytes;
+  uint64_t allocated; /* what the driver took for it: bytes or more */
   gpu_memory_kind kind;
 } gpu_buffer;
 

@@ -94,7 +94,7 @@ hn_status gpu_cache_open(gpu_device *device, const char *dir, hn_error *err) {
 
 static hn_status write_file(const char *path, const cache_header *header, const uint8_t *data, hn_error *err) {
   new_file file;
-  hn_status status = new_file_create(path, 0666, &file, err);
+  hn_status status = new_file_create(path, 0644, &file, err);
   if (status)
     return status;
   fwrite(header, sizeof *header, 1, file.stream);

@@ -67,6 +67,7 @@ hn_status gpu_device_create(gpu_instance *instance, uint32_t index, const char *
   self->info = *device_info;
   self->queue_family = gpu_info_queue_family(self->physical);
   pthread_mutex_init(&self->queue_lock, NULL);
+  pthread_mutex_init(&self->plan_lock, NULL);
   hn_status status = create_device(self, err);
   if (!status)
     status = gpu_vma_create(self, err);
@@ -99,6 +100,7 @@ void gpu_device_destroy(gpu_device **device) {
   if (self->device)
     self->vk.vkDestroyDevice(self->device, NULL);
   pthread_mutex_destroy(&self->queue_lock);
+  pthread_mutex_destroy(&self->plan_lock);
   free(self);
   *device = NULL;
 }

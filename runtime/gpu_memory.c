@@ -4,32 +4,40 @@
 
 /* False where the device's limit has no room. */
 static bool reserve(gpu_device *device, gpu_memory_kind kind, uint64_t bytes) {
-  if (kind != GPU_MEMORY_DEVICE)
-    return true;
+  bool fits = true;
   pthread_mutex_lock(&device->queue_lock);
-  bool fits = !device->limit_bytes || (bytes <= device->limit_bytes && device->buffer_bytes <= device->limit_bytes - bytes);
-  device->buffer_bytes += fits ? bytes : 0;
-  if (device->buffer_bytes > device->peak_buffer_bytes)
-    device->peak_buffer_bytes = device->buffer_bytes;
+  if (kind != GPU_MEMORY_DEVICE) {
+    device->host_bytes += bytes;
+  } else {
+    fits = !device->limit_bytes || (bytes <= device->limit_bytes && device->buffer_bytes <= device->limit_bytes - bytes);
+    device->buffer_bytes += fits ? bytes : 0;
+    if (device->buffer_bytes > device->peak_buffer_bytes)
+      device->peak_buffer_bytes = device->buffer_bytes;
+  }
   pthread_mutex_unlock(&device->queue_lock);
   return fits;
 }
 
 static void release(gpu_device *device, gpu_memory_kind kind, uint64_t bytes) {
   pthread_mutex_lock(&device->queue_lock);
-  device->buffer_bytes -= kind == GPU_MEMORY_DEVICE ? bytes : 0;
+  *(kind == GPU_MEMORY_DEVICE ? &device->buffer_bytes : &device->host_bytes) -= bytes;
   pthread_mutex_unlock(&device->queue_lock);
 }
 
-uint64_t gpu_device_bytes(gpu_device *device) {
+void gpu_device_bytes(gpu_device *device, uint64_t *device_bytes, uint64_t *host_bytes) {
   pthread_mutex_lock(&device->queue_lock);
-  uint64_t bytes = device->buffer_bytes;
+  *device_bytes = device->buffer_bytes;
+  *host_bytes = device->host_bytes;
   pthread_mutex_unlock(&device->queue_lock);
-  return bytes;
 }
 
 static const char *heap_name(gpu_memory_kind kind) {
   return kind == GPU_MEMORY_DEVICE ? "its own memory" : "memory of the host";
+}
+
+static hn_status no_room(const gpu_device *device, uint64_t bytes, const char *name, hn_error *err) {
+  return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY, "%s: the budget of %" PRIu64 " MiB has no room for %s (%" PRIu64 " MiB of its own memory)",
+                 device->info.name, device->limit_bytes >> 20, name, (bytes >> 20) + 1);
 }
 
 hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t bytes, const char *name, gpu_buffer *out,
@@ -39,8 +47,7 @@ hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t byt
     return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY, "%s allocates at most %" PRIu64 " MiB at once: %s needs %" PRIu64 " MiB",
                    device->info.name, device->info.max_allocation_bytes >> 20, name, (bytes >> 20) + 1);
   if (!reserve(device, kind, bytes))
-    return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY, "%s: the budget of %" PRIu64 " MiB has no room for %s (%" PRIu64 " MiB of its own memory)",
-                   device->info.name, device->limit_bytes >> 20, name, (bytes >> 20) + 1);
+    return no_room(device, bytes, name, err);
   VkResult result = gpu_vma_create_buffer(device, kind, bytes, name, out);
   if (result) {
     *out = (gpu_buffer){0};
@@ -50,6 +57,12 @@ hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t byt
   }
   out->bytes = bytes;
   out->kind = kind;
+  if (!reserve(device, kind, out->allocated - bytes)) { /* the driver rounded up */
+    gpu_vma_destroy_buffer(device, out);
+    release(device, kind, bytes);
+    *out = (gpu_buffer){0};
+    return no_room(device, bytes, name, err);
+  }
   out->address = device->vk.vkGetBufferDeviceAddress(
       device->device,
       &(VkBufferDeviceAddressInfo){.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = out->handle});
@@ -63,7 +76,7 @@ hn_status gpu_buffer_init(gpu_device *device, gpu_memory_kind kind, uint64_t byt
 void gpu_buffer_finish(gpu_device *device, gpu_buffer *buffer) {
   if (buffer->handle && !gpu_device_stuck(device)) {
     gpu_vma_destroy_buffer(device, buffer);
-    release(device, buffer->kind, buffer->bytes);
+    release(device, buffer->kind, buffer->allocated);
   }
   *buffer = (gpu_buffer){0};
 }

@@ -34,6 +34,17 @@ void gpu_vma_destroy(gpu_device *device) {
   device->allocator = nullptr;
 }
 
+// The host's memory alone, where the device has its own: VMA would fall back on what the CPU can see of the device's. 0: any.
+static uint32_t host_types(const gpu_device *device) {
+  const VkPhysicalDeviceMemoryProperties *properties = nullptr;
+  uint32_t types = 0;
+  vmaGetMemoryProperties(device->allocator, &properties);
+  for (uint32_t i = 0; !device->info.unified && i < properties->memoryTypeCount; i++)
+    if (!(properties->memoryTypes[i].propertyFlags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT))
+      types |= 1u << i;
+  return types;
+}
+
 static VmaAllocationCreateInfo allocation_info(const gpu_device *device, gpu_memory_kind kind) {
   VmaAllocationCreateInfo info = {};
   info.flags = VMA_ALLOCATION_CREATE_DEDICATED_MEMORY_BIT; // few and large, and exactly what was planned
@@ -55,6 +66,8 @@ static VmaAllocationCreateInfo allocation_info(const gpu_device *device, gpu_mem
     info.flags |= VMA_ALLOCATION_CREATE_MAPPED_BIT;
     break;
   }
+  if (kind != GPU_MEMORY_DEVICE)
+    info.memoryTypeBits = host_types(device);
   return info;
 }
 
@@ -70,6 +83,7 @@ VkResult gpu_vma_create_buffer(gpu_device *device, gpu_memory_kind kind, uint64_
   if (result != VK_SUCCESS)
     return result;
   out->mapped = got.pMappedData;
+  out->allocated = got.size > bytes ? got.size : bytes;
   vmaSetAllocationName(device->allocator, out->allocation, name);
   return VK_SUCCESS;
 }

@@ -189,7 +189,7 @@ typedef struct hn_plan_item {
 typedef struct hn_plan {
   bool fits;
   uint32_t n_ctx;     /* as wished, or chosen */
-  uint32_t n_ctx_max; /* the longest that lies wholly on the device; 0: not even the weights do */
+  uint32_t n_ctx_max; /* the longest that lies wholly on the device; 0: none, or not even the weights do */
   uint32_t n_batch;   /* tokens of a prompt that are evaluated together */
   uint32_t n_host_positions, n_host_layers; /* on the host: the last positions of the KV cache, the last layers */
   uint64_t budget_bytes;
@@ -200,7 +200,7 @@ typedef struct hn_plan {
 } hn_plan;
 
 /* Called while a model loads; done and total are bytes of weights. On a GPU first with done = 0, when its shaders are ready, and then at least
- * every 16 MiB. Return false to cancel. */
+ * every 64 MiB. Return false to cancel. */
 typedef bool (*hn_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 typedef struct hn_model_params {
@@ -406,15 +406,18 @@ HN_API hn_status hn_session_reuse(hn_session *session, const int32_t *ids, size_
 
 /*
  * Writes the timeline, its KV cache and the last logits to a file, which the owner alone may read: it holds what was said. About
- * 68 KiB per token of an 8B model. The file is complete or not there at all. Blocks. Errors: IO, OUT_OF_MEMORY; DEVICE_LOST, TIMEOUT, VULKAN
- * (destroy is all that is left). Thread-safety: Unsafe
+ * 67 KiB per token of an 8B model, 36 with a cache of 4 bits. The file is complete or not there at all. Blocks. Errors: IO, and OUT_OF_MEMORY before
+ * the device is asked; DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN of the device: destroy is all that is left.
+ * Thread-safety: Unsafe
  */
 HN_API hn_status hn_session_save(hn_session *session, const char *path, hn_error *err);
 
 /*
- * Goes on where a saved session ended, on this device or another: the same bits. All is checked first; on these errors the session is as
- * before: IO, FORMAT (no session, or damaged), UNSUPPORTED (of another version), ARGUMENT (of another model or type of KV cache), CONTEXT_FULL,
- * OUT_OF_MEMORY. After DEVICE_LOST, TIMEOUT and VULKAN destroy is all that is left. Thread-safety: Unsafe
+ * Goes on where a saved session ended, on this device or another: the same bits. The file is read twice, once to check it; on these errors
+ * the session is as before: IO, FORMAT (no session, or damaged), UNSUPPORTED (of another version), ARGUMENT (of another model, as far as samples of
+ * its weights tell, or of another type of KV cache), CONTEXT_FULL, OUT_OF_MEMORY. Where a file fails that was good when it was checked, the
+ * timeline is empty. After errors of the device (DEVICE_LOST, TIMEOUT, OUT_OF_DEVICE_MEMORY, VULKAN) destroy is all that is left. Blocks.
+ * Thread-safety: Unsafe
  */
 HN_API hn_status hn_session_load(hn_session *session, const char *path, hn_error *err);
 

@@ -4,6 +4,7 @@
 
 #include "../shaders/exact.h"
 #include "../shaders/shared.h"
+#include "sizes.h"
 
 /* A matrix is multiplied in tiles of ROWS x TOKENS; from MANY tokens on, the tokens are the lanes of vectors. */
 enum { ROWS = 16, TOKENS = 16, MANY = 4 };
@@ -407,18 +408,13 @@ static void merge(part *a, const part *b, uint32_t head_dim) {
     a->o[j] = a->o[j] * scale_a + b->o[j] * scale_b;
 }
 
-float cpu_score_scale(uint32_t kv_type, uint32_t head_dim) {
-  float scale = x_rsqrt((float)head_dim);
-  return kv_type == QUANT_Q4_0 ? scale * KV_UNMIX(head_dim) : scale;
-}
-
 void cpu_attention(const cpu_heads *h, cpu_query query, uint32_t token, uint32_t head, const cpu_cache *cache, uint32_t n_visible,
                    float *o) {
   size_t at = (size_t)token * h->n_heads + head;
   const int8_t *q = query.q + at * HEAD_WORDS(h->head_dim) * 4;
   const float *q_d = query.d + at * HEAD_SCALES(h->head_dim);
   uint32_t kv_head = head / (h->n_heads / h->n_kv_heads);
-  float scale = cpu_score_scale(cache->type, h->head_dim);
+  float scale = kv_score_scale(cache->type, h->head_dim);
   part total, next;
   block_part(h, q, q_d, cache, kv_head, 0, min_u32(n_visible, KV_BLOCK), scale, &total);
   for (uint32_t i = KV_BLOCK; i < n_visible; i += KV_BLOCK) {

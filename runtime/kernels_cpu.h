@@ -64,9 +64,6 @@ void cpu_matmul(const cpu_product *p, uint32_t first_row, uint32_t end_row);
 void cpu_rope_store(const cpu_heads *h, const float *qkv, const float *rotation, uint32_t position, uint32_t token, cpu_query q,
                     const cpu_cache *cache);
 
-/* What products of queries and keys are multiplied by: 1 / sqrt(head_dim), less what mixing adds. */
-float cpu_score_scale(uint32_t kv_type, uint32_t head_dim);
-
 /* o (head_dim) for one head of one token that sees positions 0 .. n_visible - 1. */
 void cpu_attention(const cpu_heads *h, cpu_query q, uint32_t token, uint32_t head, const cpu_cache *cache, uint32_t n_visible,
                    float *o);

@@ -13,7 +13,7 @@ typedef struct new_file {
   char *path, *temporary;
 } new_file;
 
-/* mode: permissions, under the process's mask. Errors: IO, OUT_OF_MEMORY. */
+/* mode: permissions. On failure *out is zeroed. Errors: IO, OUT_OF_MEMORY. Thread-safety: two may write to one path; the last one stays. */
 hn_status new_file_create(const char *path, mode_t mode, new_file *out, hn_error *err);
 
 /* Gives the file its name; earlier failures of the stream count. The file is finished, and removed where this fails. Errors: IO. */

@@ -87,10 +87,6 @@ static uint64_t less(uint64_t a, uint64_t b) {
   return a > b ? a - b : 0;
 }
 
-static uint32_t blocks_of(uint32_t n_ctx) {
-  return (n_ctx + KV_BLOCK - 1) / KV_BLOCK;
-}
-
 /* Fills the numbers of the plan such that what is on the device takes at most `budget`, where that can be. n_ctx 0: as many tokens as that
  * leaves room for. spill: what it does not hold may go to the host. Returns the bytes on the device, not rounded up. */
 static uint64_t place(plan *p, const sums *s, uint32_t n_ctx, int32_t n_host_layers, uint64_t budget, bool spill) {
@@ -104,10 +100,9 @@ static uint64_t place(plan *p, const sums *s, uint32_t n_ctx, int32_t n_host_lay
     device -= layer_bytes(&s->model->tensors.layers[c->n_layers - ++p->base.n_host_layers]);
   uint64_t blocks = less(budget, device) / each;
   p->base.n_ctx = n_ctx ? n_ctx : smaller(blocks * KV_BLOCK, c->n_ctx_train);
-  p->n_blocks = blocks_of(p->base.n_ctx);
+  p->n_blocks = kv_blocks(p->base.n_ctx);
   p->n_host_blocks = spill ? p->n_blocks - smaller(blocks, p->n_blocks) : 0;
-  uint32_t positions = p->n_host_blocks * KV_BLOCK;
-  p->base.n_host_positions = positions < p->base.n_ctx ? positions : p->base.n_ctx;
+  p->base.n_host_positions = (uint32_t)less(p->base.n_ctx, (uint64_t)(p->n_blocks - p->n_host_blocks) * KV_BLOCK);
   return device + (p->n_blocks - p->n_host_blocks) * each;
 }
 
@@ -244,30 +239,33 @@ static uint64_t choose_limit(const hn_memory *memory, const plan_wish *wish) {
   return limit < memory->device_free ? limit : memory->device_free;
 }
 
-static bool fits(const plan *p, const hn_memory *memory) {
-  uint64_t device = p->base.device_bytes + p->taken_bytes, host = p->base.host_bytes;
+static plan_lack find_lack(const plan *p, const hn_memory *memory, const plan_wish *wish) {
+  uint64_t device = p->base.device_bytes + wish->taken_device_bytes, host = p->base.host_bytes + wish->taken_host_bytes;
   for (size_t i = 0; i < p->n_allocations; i++)
     if (p->allocations[i].bytes > memory->max_allocation_bytes && p->allocations[i].place != PLAN_PROCESS)
-      return false;
-  return device <= p->base.budget_bytes && (memory->unified ? device + host <= memory->device_free : host <= memory->host_free);
+      return PLAN_LACKS_ALLOCATION;
+  if (device > p->base.budget_bytes)
+    return PLAN_LACKS_DEVICE;
+  return (memory->unified ? device + host <= memory->device_free : host <= memory->host_free) ? PLAN_LACKS_NOTHING : PLAN_LACKS_HOST;
 }
 
 /* By how much it exceeds the budget, or the memory that host and device share. */
-static uint64_t excess(const plan *p, const hn_memory *memory, uint64_t taken) {
-  uint64_t device = p->base.device_bytes + taken, over = less(device, p->base.budget_bytes);
-  uint64_t over_all = memory->unified ? less(device + p->base.host_bytes, memory->device_free) : 0;
+static uint64_t excess(const plan *p, const hn_memory *memory, const plan_wish *wish) {
+  uint64_t device = p->base.device_bytes + wish->taken_device_bytes, over = less(device, p->base.budget_bytes);
+  uint64_t over_all = memory->unified ? less(device + p->base.host_bytes + wish->taken_host_bytes, memory->device_free) : 0;
   return over > over_all ? over : over_all;
 }
 
 /* Places and builds: allocations are rounded up, so that a little less is placed where the sum of them exceeds the budget. */
 static void fill(plan *p, const sums *s, const hn_memory *memory, const plan_wish *wish, uint32_t n_ctx, int32_t n_host_layers, bool spill) {
   bool shared = is_shared(memory, wish);
-  uint64_t limit = choose_limit(memory, wish), budget = less(limit, (shared ? s->host : 0) + wish->taken_bytes);
+  uint64_t limit = choose_limit(memory, wish);
+  uint64_t budget = less(limit, (shared ? s->host + wish->taken_host_bytes : 0) + wish->taken_device_bytes);
   for (int i = 0; i < MAX_ROUNDS; i++) {
     uint64_t placed = place(p, s, n_ctx, n_host_layers, budget, spill);
     build(p, s, memory->max_allocation_bytes);
-    p->base.budget_bytes = less(limit, shared ? p->base.host_bytes : 0);
-    uint64_t over = excess(p, memory, wish->taken_bytes);
+    p->base.budget_bytes = less(limit, shared ? p->base.host_bytes + wish->taken_host_bytes : 0);
+    uint64_t over = excess(p, memory, wish);
     if (!over)
       break;
     budget = less(placed, over); /* so that at least a block, or a layer, leaves */
@@ -283,7 +281,8 @@ static void fill_twice(plan *p, const sums *s, const hn_memory *memory, const pl
   fill(p, s, memory, wish, wish->n_ctx ? wish->n_ctx : chosen, wish->n_host_layers, !is_shared(memory, wish));
   p->base.n_ctx_max = n_ctx_max;
   count_reads(p);
-  p->base.fits = fits(p, memory);
+  p->lack = find_lack(p, memory, wish);
+  p->base.fits = p->lack == PLAN_LACKS_NOTHING;
 }
 
 static hn_status check(const model_header *model, const plan_wish *wish, hn_error *err) {
@@ -299,7 +298,7 @@ static hn_status check(const model_header *model, const plan_wish *wish, hn_erro
 
 hn_status plan_init(const model_header *model, const hn_memory *memory, const plan_wish *wish, plan *out, hn_error *err) {
   const model_config *c = &model->config;
-  *out = (plan){.kv_type = wish->kv_type, .taken_bytes = wish->taken_bytes};
+  *out = (plan){.kv_type = wish->kv_type, .shared = is_shared(memory, wish), .taken_bytes = wish->taken_device_bytes};
   hn_status status = check(model, wish, err);
   if (status)
     return status;
@@ -320,15 +319,20 @@ hn_status plan_init(const model_header *model, const hn_memory *memory, const pl
 
 hn_status plan_check(const plan *p, const char *device, hn_error *err) {
   const hn_plan *b = &p->base;
+  char needs[160], taken[80] = "";
   if (b->fits)
     return HN_OK;
-  char taken[64] = "";
+  snprintf(needs, sizeof needs, "a context of %u tokens needs %" PRIu64 " MiB of its memory and %" PRIu64 " MiB of the host's", (unsigned)b->n_ctx,
+           b->device_bytes / MIB + 1, b->host_bytes / MIB + 1);
   if (p->taken_bytes)
     snprintf(taken, sizeof taken, ", of which other sessions take %" PRIu64 " MiB", p->taken_bytes / MIB + 1);
-  return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY,
-                 "%s: %" PRIu64 " MiB of its memory and %" PRIu64 " MiB of the host's are needed for a context of %u tokens, and the budget is "
-                 "%" PRIu64 " MiB%s; a shorter context needs less, a larger budget may be given",
-                 device, b->device_bytes / MIB + 1, b->host_bytes / MIB + 1, (unsigned)b->n_ctx, b->budget_bytes / MIB, taken);
+  if (p->lack == PLAN_LACKS_ALLOCATION)
+    return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY, "%s: %s, some of it in one piece that is larger than the device allocates; a shorter context "
+                   "needs smaller ones", device, needs);
+  if (p->lack == PLAN_LACKS_HOST)
+    return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY, "%s: %s, and the host has less; a shorter context needs less", device, needs);
+  return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY, "%s: %s, and the budget is %" PRIu64 " MiB%s; a shorter context needs less, a larger budget may be "
+                 "given", device, needs, b->budget_bytes / MIB, taken);
 }
 
 void plan_finish(plan *p) {

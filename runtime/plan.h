@@ -1,12 +1,12 @@
 /*
  * plan.h: where every byte of a model and its sessions goes: a pure function of the model's header, the device's memory and what the user
  * wants. It touches no device and reads no weights, and takes microseconds. Loading (weights_gpu.c) and sessions (forward_gpu.c) allocate
- * what it says, through an arena, and nothing else.
+ * what it says: weights and sessions through an arena; staging and the self-test, which go when a model is loaded, by themselves.
  *
  * On the device, in this order of importance: weights, activations, the KV cache. The embedding table, where it is not the output too, is
  * read a row per token and stays in the host's memory, as do staging and readback. What does not fit the budget goes to the host and is
  * read in place: blocks of the cache first, those of the last positions, so that a conversation is slower only where it is long; then whole
- * layers, the last ones.
+ * layers, the last ones, and the room that the last of them leaves is the cache's again.
  *
  * Items share allocations, in their order, so that drivers see a few large ones.
  */
@@ -39,7 +39,7 @@ typedef struct plan_allocation {
 
 typedef struct plan_wish {
   uint64_t budget_bytes; /* of the device's memory, absolute, without a further margin; 0: see hn_plan_params */
-  uint64_t taken_bytes;  /* of it, by other sessions */
+  uint64_t taken_device_bytes, taken_host_bytes; /* by other sessions */
   uint32_t n_ctx;        /* 0: the longest that lies wholly on the device, up to the model's, but 4096 at least */
   uint32_t n_batch;      /* 0: the most, up to MAX_BATCH, whose activations take 64 MiB */
   uint32_t n_sessions;   /* 0: 1 */
@@ -52,11 +52,15 @@ typedef struct plan_layer { /* items; NULL: there is none */
   const hn_plan_item *cache_host, *cache_device; /* of session 0 */
 } plan_layer;
 
+typedef enum plan_lack { PLAN_LACKS_NOTHING, PLAN_LACKS_DEVICE, PLAN_LACKS_HOST, PLAN_LACKS_ALLOCATION } plan_lack; /* why it does not fit */
+
 typedef struct plan {
   hn_plan base; /* what an application sees */
   uint32_t n_blocks, n_host_blocks; /* of the KV cache, of KV_BLOCK positions each: all, and the last ones, on the host */
   uint32_t kv_type;
-  uint64_t taken_bytes; /* of the budget, by other sessions */
+  bool shared; /* what is on the device and on the host together is limited: a unified device without a budget */
+  uint64_t taken_bytes; /* of the device's memory, by other sessions */
+  plan_lack lack;
   plan_layer *layers; /* (n_layers) */
   const hn_plan_item *tok_embd, *output, *output_norm; /* tok_embd: output where they are tied */
   const hn_plan_item *activations, *logits, *readback, *input; /* of session 0 */

@@ -6,7 +6,7 @@
 
 #include "../shaders/exact.h"
 #include "hash.h"
-#include "kernels_cpu.h"
+#include "sizes.h"
 
 /* ---- fixed data ---- */
 
@@ -263,7 +263,7 @@ static void launch_cached(selftest *self, const kernels *k, kernel_id id, uint32
   else
     kernel_attention(self->cmd, k, kv_type,
                      &(struct push_attention){IN(query), IN(query_d), IN(kv_device), IN(kv_host), OUT(o), heads, kv, dim,
-                                              SELFTEST_DEVICE_BLOCKS, SELFTEST_FIRST, cpu_score_scale(kv_type, dim)},
+                                              SELFTEST_DEVICE_BLOCKS, SELFTEST_FIRST, kv_score_scale(kv_type, dim)},
                      SELFTEST_ATTEND);
 }
 

@@ -1,6 +1,7 @@
 #include "sizes.h"
 
 #include "../loader/quant.h"
+#include "../shaders/exact.h"
 #include "../shaders/shared.h"
 #include "forward.h"
 
@@ -35,4 +36,13 @@ uint64_t logits_bytes(const model_config *c) {
 
 uint64_t kv_block_bytes(const model_config *c, uint32_t kv_type) {
   return 4ull * c->n_kv_heads * KV_HEAD_WORDS(kv_type == QUANT_Q4_0, c->head_dim);
+}
+
+uint32_t kv_blocks(uint32_t n) {
+  return (n + KV_BLOCK - 1) / KV_BLOCK;
+}
+
+float kv_score_scale(uint32_t kv_type, uint32_t head_dim) {
+  float scale = x_rsqrt((float)head_dim);
+  return kv_type == QUANT_Q4_0 ? scale * KV_UNMIX(head_dim) : scale;
 }

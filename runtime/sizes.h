@@ -20,7 +20,13 @@ activations activations_of(const model_config *c, uint64_t n);
 /* Of FORWARD_ALL_MAX tokens: (FORWARD_ALL_MAX, n_vocab) f32, then one word: the argmax of the last. */
 uint64_t logits_bytes(const model_config *c);
 
+/* Blocks of KV_BLOCK positions that n positions fill. */
+uint32_t kv_blocks(uint32_t n);
+
 /* A block of KV_BLOCK positions of one layer, keys and values, in bytes. kv_type: QUANT_Q8_0 or QUANT_Q4_0. */
 uint64_t kv_block_bytes(const model_config *c, uint32_t kv_type);
+
+/* What products of queries and keys are multiplied by: 1 / sqrt(head_dim), less what KV_MIX of shaders/shared.h adds. */
+float kv_score_scale(uint32_t kv_type, uint32_t head_dim);
 
 #endif

@@ -100,7 +100,7 @@ struct push_attention {
   ADDRESS kv_device, kv_host; /* as in push_rope_store */
   ADDRESS o; /* (n_tokens, n_heads, head_dim) f32 */
   uint n_heads, n_kv_heads, head_dim, n_device_blocks, first;
-  float scale; /* see cpu_score_scale */
+  float scale; /* see kv_score_scale */
 };
 
 /* q8 = quantize(x) */

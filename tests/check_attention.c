@@ -1,7 +1,7 @@
 #include <stdio.h>
 
 #include "../runtime/kernels_cpu.h"
-#include "../shaders/exact.h"
+#include "../runtime/sizes.h"
 #include "check.h"
 
 typedef struct attention_case {
@@ -28,7 +28,7 @@ static void launch(void *data) {
   const cpu_heads *h = &a->heads;
   kernel_attention(a->c->cmd, &a->c->kernels, a->c->type,
                    &(struct push_attention){a->q->at, a->q_d->at, check_at(a->kv.device), check_at(a->kv.host), a->o->at, h->n_heads,
-                                            h->n_kv_heads, h->head_dim, a->kv.n_device_blocks, a->first, cpu_score_scale(a->c->type, h->head_dim)},
+                                            h->n_kv_heads, h->head_dim, a->kv.n_device_blocks, a->first, kv_score_scale(a->c->type, h->head_dim)},
                    a->n_tokens);
 }
 

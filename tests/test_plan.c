@@ -167,6 +167,40 @@ static void test_budgets(void **state) {
   }
 }
 
+/* A session of a model that shares memory with the CPU stays in the half that the model was planned in; what others take counts. */
+static void test_sessions(void **state) {
+  (void)state;
+  const model_header *m = header_of(QUANT_Q4_0);
+  hn_memory machine = {.device_bytes = 16384 * MIB, .device_free = 16384 * MIB, .max_allocation_bytes = 4096 * MIB, .unified = true};
+  plan whole = make(m, &machine, (plan_wish){0});
+  assert_true(whole.base.fits && whole.shared && whole.base.device_bytes + whole.base.host_bytes <= 8192 * MIB);
+  plan more = make(m, &machine, (plan_wish){.n_ctx = whole.base.n_ctx + 20000});
+  assert_false(more.base.fits);
+  plan_finish(&more);
+  more = make(m, &machine, (plan_wish){.n_ctx = 4096, .taken_host_bytes = 8192 * MIB});
+  assert_false(more.base.fits);
+  plan_finish(&more);
+  plan_finish(&whole);
+  /* Positions that do not fill a block. */
+  plan odd = make(m, &card, (plan_wish){.budget_bytes = 5632 * MIB, .n_ctx = 30001});
+  assert_int_equal(odd.base.n_host_positions, 30001 - (odd.n_blocks - odd.n_host_blocks) * KV_BLOCK);
+  plan_finish(&odd);
+  /* Why it does not fit. */
+  hn_error err = {0};
+  hn_memory pieces = card;
+  pieces.max_allocation_bytes = 64 * MIB;
+  plan p = make(m, &pieces, (plan_wish){.n_ctx = 4096});
+  assert_int_equal(plan_check(&p, "it", &err), HN_ERROR_OUT_OF_DEVICE_MEMORY);
+  assert_non_null(strstr(err.message, "in one piece"));
+  plan_finish(&p);
+  hn_memory poor = card;
+  poor.host_free = 1024 * MIB;
+  p = make(m, &poor, (plan_wish){.n_ctx = 131072});
+  assert_int_equal(plan_check(&p, "it", &err), HN_ERROR_OUT_OF_DEVICE_MEMORY);
+  assert_non_null(strstr(err.message, "the host has less"));
+  plan_finish(&p);
+}
+
 static void test_limits(void **state) {
   (void)state;
   plan p;
@@ -188,6 +222,6 @@ static void test_limits(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_8b_in_6_gib), cmocka_unit_test(test_host_blocks),
                                      cmocka_unit_test(test_host_layers), cmocka_unit_test(test_shared_memory),
-                                     cmocka_unit_test(test_budgets), cmocka_unit_test(test_limits)};
+                                     cmocka_unit_test(test_budgets), cmocka_unit_test(test_sessions), cmocka_unit_test(test_limits)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

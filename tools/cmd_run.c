@@ -1,4 +1,5 @@
 /* cmd_run.c: one prompt, one answer. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,7 +49,7 @@ static int tokenize_prompt(const runner *r, const char *text, size_t length, id_
 static int load_session(runner *r, const id_list *ids, size_t *kept) {
   const char *path = r->opt->session;
   hn_error err = {0};
-  if (path == NULL || access(path, F_OK) != 0)
+  if (path == NULL || (access(path, F_OK) != 0 && errno == ENOENT))
     return EXIT_OK;
   if (hn_session_load(r->session, path, &err) != HN_OK ||
       hn_session_reuse(r->session, ids->data, ids->n, kept, &err) != HN_OK)

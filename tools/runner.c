@@ -107,9 +107,9 @@ static void print_memory(const runner *r) {
     return;
   print_note("memory: %s of the device's, %s of the host's, for a context of %u tokens", human_bytes(p->device_bytes, device),
              human_bytes(p->host_bytes, host), (unsigned)p->n_ctx);
-  if (p->n_host_positions > 0)
-    print_note("the last %u positions of it%s lie in the host's memory, which is slower to read", (unsigned)p->n_host_positions,
-               p->n_host_layers > 0 ? ", and the last layers," : "");
+  if (p->n_host_positions > 0 || p->n_host_layers > 0)
+    print_note("of them %u tokens, the last ones, and %u of %u layers lie in the host's memory, which is slower to read",
+               (unsigned)p->n_host_positions, (unsigned)p->n_host_layers, (unsigned)r->info.n_layers);
 }
 
 int runner_load(runner *r, uint32_t n_ctx) {

@@ -88,7 +88,7 @@ hn_status subject_eval_all(subject *s, uint32_t first, uint32_t n, float *logits
 hn_status subject_fill_cache(subject *s, hn_error *err) {
   const model_config *c = &s->header.config;
   uint64_t bytes = kv_block_bytes(c, gpu_weights_plan(s->weights)->kv_type);
-  uint32_t random = 1, n_blocks = (s->n_ctx + KV_BLOCK - 1) / KV_BLOCK;
+  uint32_t random = 1, n_blocks = kv_blocks(s->n_ctx);
   uint16_t *block = malloc(bytes);
   if (!block)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a block of the KV cache");
@@ -99,7 +99,7 @@ hn_status subject_fill_cache(subject *s, hn_error *err) {
   hn_status status = HN_OK;
   for (uint32_t layer = 0; layer < c->n_layers; layer++)
     for (uint32_t i = 0; i < n_blocks && !status; i++)
-      status = s->forward->write_kv(s->forward, layer, i, 1, block, err);
+      status = s->forward->write_kv(s->forward, layer, i, block, err);
   free(block);
   return status;
 }
