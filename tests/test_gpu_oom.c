@@ -30,7 +30,7 @@ static const int32_t ids[N_IDS] = {1, 2, 3};
 
 static hn_context *ctx;
 static const char *device_name;
-static char path[64], cache[] = "/tmp/hornito-test-XXXXXX";
+static char path[64], saved[80], cache[] = "/tmp/hornito-test-XXXXXX";
 static float want[N_VOCAB];
 
 static hn_status open_session(hn_model *model, hn_session **session, hn_error *err) {
@@ -38,6 +38,12 @@ static hn_status open_session(hn_model *model, hn_session **session, hn_error *e
   assert_true((status == HN_OK) == (*session != NULL));
   if (!status)
     status = hn_session_eval(*session, ids, N_IDS, err);
+  if (!status)
+    assert_memory_equal(hn_session_logits(*session), want, sizeof want);
+  if (!status)
+    status = hn_session_save(*session, saved, err);
+  if (!status)
+    status = hn_session_load(*session, saved, err);
   if (!status)
     assert_memory_equal(hn_session_logits(*session), want, sizeof want);
   return status;
@@ -50,7 +56,7 @@ static bool is_one_of(const char *name, const char *const *list) {
   return false;
 }
 
-/* Loads, opens a session and evaluates; what succeeds gives the right logits. may_go_on: calls succeed again once the session failed. */
+/* Loads, opens a session, evaluates, saves it and loads it again; what succeeds gives the right logits. may_go_on: calls succeed again once the session failed. */
 static hn_status everything(bool may_go_on, hn_error *err) {
   static const char *const dispensable[] = {"vkCreatePipelineCache", NULL}; /* with the file's data; it is made again without */
   hn_model *model = NULL;
@@ -181,6 +187,7 @@ int main(void) {
   if (!mkdtemp(cache))
     return 99;
   random_model_save(&tiny, 1, path);
+  snprintf(saved, sizeof saved, "%s.session", path);
   ask_the_cpu();
   vulkan_calls_watch();
   const struct CMUnitTest tests[] = {cmocka_unit_test(device_memory), cmocka_unit_test(host_memory_of_the_driver), cmocka_unit_test(our_memory)};
@@ -188,6 +195,7 @@ int main(void) {
   vulkan_calls_finish();
   hn_context_destroy(&ctx);
   unlink(path);
+  unlink(saved);
   remove_cache();
   return n_failed;
 }
