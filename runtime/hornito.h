@@ -175,7 +175,18 @@ typedef struct hn_plan_params {
   hn_kv_type kv_type;
 } hn_plan_params;
 
+typedef enum hn_plan_kind {
+  HN_PLAN_WEIGHTS,     /* of a layer, and the norm of the output */
+  HN_PLAN_OUTPUT,      /* the output matrix; the embedding table too where they are tied */
+  HN_PLAN_EMBEDDING,   /* the embedding table */
+  HN_PLAN_KV_CACHE,    /* of a layer */
+  HN_PLAN_ACTIVATIONS,
+  HN_PLAN_LOGITS,      /* and tokens */
+  HN_PLAN_LOADING      /* gone when the model is loaded */
+} hn_plan_kind;
+
 typedef struct hn_plan_item {
+  hn_plan_kind kind;
   const char *name; /* a tensor's, or what it is: "KV cache"; static, or living as long as the model */
   int32_t layer;    /* -1: of none */
   bool on_host;

@@ -124,7 +124,7 @@ static void begin(builder *b, plan_owner owner, uint32_t session) {
 }
 
 /* NULL where bytes is 0. */
-static const hn_plan_item *add(builder *b, const char *name, int32_t layer, plan_place place, uint64_t bytes) {
+static const hn_plan_item *add(builder *b, hn_plan_kind kind, const char *name, int32_t layer, plan_place place, uint64_t bytes) {
   plan *p = b->plan;
   uint64_t limit = b->max_allocation < MAX_ALLOCATION_BYTES ? b->max_allocation : MAX_ALLOCATION_BYTES;
   if (bytes == 0)
@@ -137,7 +137,7 @@ static const hn_plan_item *add(builder *b, const char *name, int32_t layer, plan
   }
   plan_allocation *a = &p->allocations[*last];
   hn_plan_item *item = &p->items[p->base.n_items++];
-  *item = (hn_plan_item){name, layer, place != PLAN_DEVICE, bytes, *last, a->bytes};
+  *item = (hn_plan_item){kind, name, layer, place != PLAN_DEVICE, bytes, *last, a->bytes};
   a->bytes += bytes;
   return item;
 }
@@ -147,24 +147,24 @@ static void add_layer(builder *b, const sums *s, uint32_t i) {
   plan_layer *to = &b->plan->layers[i];
   plan_place place = i + b->plan->base.n_host_layers < s->model->config.n_layers ? PLAN_DEVICE : PLAN_HOST;
   for (int m = 0; m < N_LAYER_MATRICES; m++)
-    to->matrices[m] = add(b, from->matrices[m]->name, (int32_t)i, place, matrix_bytes(from->matrices[m]));
+    to->matrices[m] = add(b, HN_PLAN_WEIGHTS, from->matrices[m]->name, (int32_t)i, place, matrix_bytes(from->matrices[m]));
   for (int v = 0; v < N_LAYER_VECTORS; v++)
     if (from->vectors[v])
-      to->vectors[v] = add(b, from->vectors[v]->name, (int32_t)i, place, from->vectors[v]->bytes);
+      to->vectors[v] = add(b, HN_PLAN_WEIGHTS, from->vectors[v]->name, (int32_t)i, place, from->vectors[v]->bytes);
 }
 
 static void add_model(builder *b, const sums *s) {
   plan *p = b->plan;
   const model_tensors *t = &s->model->tensors;
   begin(b, PLAN_MODEL, 0);
-  p->output = add(b, t->output->name, -1, PLAN_DEVICE, matrix_bytes(t->output));
-  p->output_norm = add(b, t->output_norm->name, -1, PLAN_DEVICE, t->output_norm->bytes);
+  p->output = add(b, HN_PLAN_OUTPUT, t->output->name, -1, PLAN_DEVICE, matrix_bytes(t->output));
+  p->output_norm = add(b, HN_PLAN_WEIGHTS, t->output_norm->name, -1, PLAN_DEVICE, t->output_norm->bytes);
   for (uint32_t i = 0; i < s->model->config.n_layers; i++)
     add_layer(b, s, i);
-  p->tok_embd = t->tok_embd == t->output ? p->output : add(b, t->tok_embd->name, -1, PLAN_HOST, matrix_bytes(t->tok_embd));
+  p->tok_embd = t->tok_embd == t->output ? p->output : add(b, HN_PLAN_EMBEDDING, t->tok_embd->name, -1, PLAN_HOST, matrix_bytes(t->tok_embd));
   begin(b, PLAN_LOADING, 0);
-  add(b, "staging", -1, PLAN_HOST, STAGING_BYTES);
-  add(b, "self-test", -1, PLAN_HOST, sizeof(selftest_input) + sizeof(selftest_output));
+  add(b, HN_PLAN_LOADING, "staging", -1, PLAN_HOST, STAGING_BYTES);
+  add(b, HN_PLAN_LOADING, "self-test", -1, PLAN_HOST, sizeof(selftest_input) + sizeof(selftest_output));
 }
 
 static void add_session(builder *b, const sums *s, uint32_t index) {
@@ -172,14 +172,14 @@ static void add_session(builder *b, const sums *s, uint32_t index) {
   const model_config *c = &s->model->config;
   uint64_t block = kv_block_bytes(c, p->kv_type);
   begin(b, PLAN_SESSION, index);
-  const hn_plan_item *scratch = add(b, "activations", -1, PLAN_DEVICE, activations_of(c, p->base.n_batch).bytes);
-  const hn_plan_item *logits = add(b, "logits", -1, PLAN_DEVICE, logits_bytes(c));
-  const hn_plan_item *readback = add(b, "logits, read back", -1, PLAN_READBACK, logits_bytes(c));
-  const hn_plan_item *input = add(b, "tokens and rotation", -1, PLAN_HOST, 4ull * p->base.n_batch * (1 + c->head_dim));
-  add(b, "tokens and logits", -1, PLAN_PROCESS, logits_bytes(c) + 4ull * p->base.n_ctx);
+  const hn_plan_item *scratch = add(b, HN_PLAN_ACTIVATIONS, "activations", -1, PLAN_DEVICE, activations_of(c, p->base.n_batch).bytes);
+  const hn_plan_item *logits = add(b, HN_PLAN_LOGITS, "logits", -1, PLAN_DEVICE, logits_bytes(c));
+  const hn_plan_item *readback = add(b, HN_PLAN_LOGITS, "logits, read back", -1, PLAN_READBACK, logits_bytes(c));
+  const hn_plan_item *input = add(b, HN_PLAN_LOGITS, "tokens and rotation", -1, PLAN_HOST, 4ull * p->base.n_batch * (1 + c->head_dim));
+  add(b, HN_PLAN_LOGITS, "tokens and logits", -1, PLAN_PROCESS, logits_bytes(c) + 4ull * p->base.n_ctx);
   for (uint32_t i = 0; i < c->n_layers; i++) {
-    const hn_plan_item *device = add(b, "KV cache", (int32_t)i, PLAN_DEVICE, (p->n_blocks - p->n_host_blocks) * block);
-    const hn_plan_item *host = add(b, "KV cache, last positions", (int32_t)i, PLAN_HOST, p->n_host_blocks * block);
+    const hn_plan_item *device = add(b, HN_PLAN_KV_CACHE, "KV cache", (int32_t)i, PLAN_DEVICE, (p->n_blocks - p->n_host_blocks) * block);
+    const hn_plan_item *host = add(b, HN_PLAN_KV_CACHE, "KV cache, last positions", (int32_t)i, PLAN_HOST, p->n_host_blocks * block);
     if (index > 0)
       continue;
     p->layers[i].cache_device = device;
@@ -214,8 +214,8 @@ static void count_reads(plan *p) {
   for (size_t i = 0; i < p->base.n_items; i++) {
     const hn_plan_item *item = &p->items[i];
     const plan_allocation *a = &p->allocations[item->allocation];
-    bool read = a->owner == PLAN_MODEL ? item != p->tok_embd || p->tok_embd == p->output : a->owner == PLAN_SESSION && item->layer >= 0;
-    if (read && (a->owner == PLAN_MODEL || a->session == 0))
+    bool weights = item->kind == HN_PLAN_WEIGHTS || item->kind == HN_PLAN_OUTPUT;
+    if (weights || (item->kind == HN_PLAN_KV_CACHE && a->session == 0))
       *(item->on_host ? &host : &device) += item->bytes;
   }
   p->base.token_device_bytes = device;

@@ -38,7 +38,7 @@ typedef struct run {
 static uint64_t cache_bytes(const hn_plan *p, bool on_host) {
   uint64_t sum = 0;
   for (size_t i = 0; i < p->n_items; i++)
-    sum += p->items[i].on_host == on_host && strncmp(p->items[i].name, "KV cache", 8) == 0 ? p->items[i].bytes : 0;
+    sum += p->items[i].on_host == on_host && p->items[i].kind == HN_PLAN_KV_CACHE ? p->items[i].bytes : 0;
   return sum;
 }
 

@@ -67,7 +67,7 @@ static sizes measure(const hn_plan *p, uint32_t n_layers) {
   sizes s = {0};
   for (size_t i = 0; i < p->n_items; i++) {
     const hn_plan_item *item = &p->items[i];
-    bool is_cache = strcmp(item->name, "KV cache") == 0;
+    bool is_cache = item->kind == HN_PLAN_KV_CACHE;
     if (item->on_host)
       continue;
     s.all += item->bytes;

@@ -49,7 +49,7 @@ static hn_model *open_split(const char *path) {
   const hn_plan *p = whole ? hn_model_get_plan(whole) : NULL;
   uint64_t cache = 0;
   for (size_t i = 0; p && i < p->n_items; i++)
-    cache += strcmp(p->items[i].name, "KV cache") == 0 ? p->items[i].bytes : 0;
+    cache += p->items[i].kind == HN_PLAN_KV_CACHE ? p->items[i].bytes : 0;
   wish.vram_budget = p ? p->device_bytes - cache / 2 : 0;
   hn_model_destroy(&whole);
   hn_model *split = load(path, "0", wish);

@@ -1,6 +1,5 @@
 /* cmd_plan.c: where every byte of a model and its session would go. Nothing is loaded. */
 #include <cjson/cJSON.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,23 +7,17 @@
 #include "json.h"
 #include "machine.h"
 #include "output.h"
+#include "plan_advice.h"
 #include "terminal.h"
 
-#define MIB ((uint64_t)1 << 20)
-
-enum {
-  MAX_ADVICE = 4,
-  ADVICE_SIZE = 160,
-  CTX_STEP = 64, /* tokens; advised contexts are multiples of it */
-};
+enum { NOTE_SIZE = 160 };
 
 typedef struct planning {
   runner r;
   machine machine;
   hn_plan_params params;
   hn_plan *plan;
-  char advice[MAX_ADVICE][ADVICE_SIZE]; /* what would fit, where it does not */
-  int n_advice;
+  plan_advice advice; /* where it does not fit */
 } planning;
 
 static const char *kv_name(hn_kv_type type) {
@@ -37,10 +30,6 @@ typedef struct reading { /* bytes that one decoded token reads */
   uint64_t device, host;
 } reading;
 
-static bool is_cache(const hn_plan_item *item) {
-  return item->layer >= 0 && strncmp(item->name, "KV cache", 8) == 0;
-}
-
 static reading read_full(const hn_plan *p) {
   return (reading){p->token_device_bytes, p->token_host_bytes};
 }
@@ -49,7 +38,7 @@ static reading read_full(const hn_plan *p) {
 static reading read_empty(const hn_plan *p) {
   reading r = read_full(p);
   for (size_t i = 0; i < p->n_items; i++)
-    if (is_cache(&p->items[i]))
+    if (p->items[i].kind == HN_PLAN_KV_CACHE)
       *(p->items[i].on_host ? &r.host : &r.device) -= p->items[i].bytes;
   return r;
 }
@@ -65,65 +54,6 @@ static const char *rate_text(double rate, char text[HUMAN_SIZE]) {
   return text;
 }
 
-/* ---- what would fit ---- */
-
-/* Where the host's memory is the device's too, going there does not count. */
-static bool would_fit(const planning *g, hn_plan_params params) {
-  hn_error err = {0};
-  hn_plan *p = NULL;
-  bool fits = hn_model_plan(g->r.model, &g->machine.memory, &params, &p, &err) == HN_OK && p->fits &&
-              !(g->machine.memory.unified && (p->n_host_layers > 0 || p->n_host_positions > 0));
-  hn_plan_destroy(&p);
-  return fits;
-}
-
-/* The largest multiple of CTX_STEP below that of the plan; 0: none. */
-static uint32_t longest_context(const planning *g, hn_plan_params params) {
-  uint32_t low = 0, high = (g->plan->n_ctx - 1) / CTX_STEP;
-  while (low < high) {
-    params.n_ctx = (low + (high - low + 1) / 2) * CTX_STEP;
-    if (would_fit(g, params))
-      low = params.n_ctx / CTX_STEP;
-    else
-      high = params.n_ctx / CTX_STEP - 1;
-  }
-  return low * CTX_STEP;
-}
-
-/* In MiB, above that of the plan; 0: none. */
-static uint64_t least_budget(const planning *g, hn_plan_params params) {
-  uint64_t low = g->plan->budget_bytes / MIB, high = g->machine.memory.device_free / MIB;
-  params.vram_budget = high * MIB;
-  if (high <= low || !would_fit(g, params))
-    return 0;
-  while (low + 1 < high) {
-    uint64_t middle = low + (high - low) / 2;
-    params.vram_budget = middle * MIB;
-    *(would_fit(g, params) ? &high : &low) = middle;
-  }
-  return high;
-}
-
-static char *next_advice(planning *g) {
-  return g->advice[g->n_advice++];
-}
-
-static void advise(planning *g) {
-  hn_plan_params p = g->params, small = p;
-  small.kv_type = HN_KV_Q4_0;
-  bool smaller = p.kv_type != HN_KV_Q4_0;
-  uint32_t n_ctx = longest_context(g, p), n_small = smaller ? longest_context(g, small) : 0;
-  uint64_t budget = least_budget(g, p);
-  if (n_ctx > 0)
-    snprintf(next_advice(g), ADVICE_SIZE, "--ctx %u", (unsigned)n_ctx);
-  if (smaller && would_fit(g, small))
-    snprintf(next_advice(g), ADVICE_SIZE, "--kv q4_0");
-  else if (n_small > n_ctx)
-    snprintf(next_advice(g), ADVICE_SIZE, "--kv q4_0 --ctx %u", (unsigned)n_small);
-  if (budget > 0)
-    snprintf(next_advice(g), ADVICE_SIZE, "--vram-budget %" PRIu64 "MiB", budget);
-}
-
 /* ---- the table ---- */
 
 typedef enum row { ROW_LAYERS, ROW_OUTPUT, ROW_EMBEDDING, ROW_CACHE, ROW_ACTIVATIONS, ROW_LOGITS, ROW_LOADING, ROW_ROUNDING, N_ROWS } row;
@@ -132,35 +62,33 @@ static const char *const row_names[N_ROWS] = {"weights of the layers", "output m
                                               "activations",           "logits and tokens", "while loading alone", "rounding"};
 
 static row row_of(const hn_plan_item *item) {
-  static const struct {
-    const char *name;
-    row row;
-  } names[] = {{"activations", ROW_ACTIVATIONS},    {"logits", ROW_LOGITS},   {"logits, read back", ROW_LOGITS}, {"tokens and rotation", ROW_LOGITS},
-               {"tokens and logits", ROW_LOGITS},   {"staging", ROW_LOADING}, {"self-test", ROW_LOADING}};
-  if (item->layer >= 0)
-    return is_cache(item) ? ROW_CACHE : ROW_LAYERS;
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (strcmp(item->name, names[i].name) == 0)
-      return names[i].row;
-  return item->on_host ? ROW_EMBEDDING : ROW_OUTPUT;
+  switch (item->kind) {
+  case HN_PLAN_OUTPUT: return ROW_OUTPUT;
+  case HN_PLAN_EMBEDDING: return ROW_EMBEDDING;
+  case HN_PLAN_KV_CACHE: return ROW_CACHE;
+  case HN_PLAN_ACTIVATIONS: return ROW_ACTIVATIONS;
+  case HN_PLAN_LOGITS: return ROW_LOGITS;
+  case HN_PLAN_LOADING: return ROW_LOADING;
+  default: return ROW_LAYERS;
+  }
 }
 
-static void note_layers(const planning *g, char note[ADVICE_SIZE]) {
+static void note_layers(const planning *g, char note[NOTE_SIZE]) {
   unsigned n = g->r.info.n_layers, host = g->plan->n_host_layers;
   if (host == 0)
-    snprintf(note, ADVICE_SIZE, "layers 0 to %u", n - 1);
+    snprintf(note, NOTE_SIZE, "layers 0 to %u", n - 1);
   else if (host == n)
-    snprintf(note, ADVICE_SIZE, "host: all %u layers", n);
+    snprintf(note, NOTE_SIZE, "host: all %u layers", n);
   else
-    snprintf(note, ADVICE_SIZE, "device: layers 0 to %u; host: %u to %u", n - host - 1, n - host, n - 1);
+    snprintf(note, NOTE_SIZE, "device: layers 0 to %u; host: %u to %u", n - host - 1, n - host, n - 1);
 }
 
-static void note_cache(const planning *g, char note[ADVICE_SIZE]) {
+static void note_cache(const planning *g, char note[NOTE_SIZE]) {
   unsigned n = g->plan->n_ctx, host = g->plan->n_host_positions;
   if (host == 0 || host == n)
-    snprintf(note, ADVICE_SIZE, "%s, %u tokens", kv_name(g->params.kv_type), n);
+    snprintf(note, NOTE_SIZE, "%s, %u tokens", kv_name(g->params.kv_type), n);
   else
-    snprintf(note, ADVICE_SIZE, "%s, %u tokens; host: the last %u", kv_name(g->params.kv_type), n, host);
+    snprintf(note, NOTE_SIZE, "%s, %u tokens; host: the last %u", kv_name(g->params.kv_type), n, host);
 }
 
 static const char *size_text(uint64_t bytes, char text[HUMAN_SIZE]) {
@@ -184,7 +112,7 @@ static const char *budget_note(const planning *g) {
 static void print_table(const planning *g) {
   const hn_plan *p = g->plan;
   uint64_t device[N_ROWS] = {0}, host[N_ROWS] = {0};
-  char notes[N_ROWS][ADVICE_SIZE] = {{0}};
+  char notes[N_ROWS][NOTE_SIZE] = {{0}};
   device[ROW_ROUNDING] = p->device_bytes;
   host[ROW_ROUNDING] = p->host_bytes;
   for (size_t i = 0; i < p->n_items; i++) {
@@ -196,8 +124,8 @@ static void print_table(const planning *g) {
   note_layers(g, notes[ROW_LAYERS]);
   note_cache(g, notes[ROW_CACHE]);
   if (g->r.info.tied_output)
-    snprintf(notes[ROW_OUTPUT], ADVICE_SIZE, "the embedding table too");
-  snprintf(notes[ROW_ACTIVATIONS], ADVICE_SIZE, "of %u tokens of a prompt at a time", (unsigned)p->n_batch);
+    snprintf(notes[ROW_OUTPUT], NOTE_SIZE, "the embedding table too");
+  snprintf(notes[ROW_ACTIVATIONS], NOTE_SIZE, "of %u tokens of a prompt at a time", (unsigned)p->n_batch);
   out_printf("  %-22s %12s %12s\n", "", "on device", "on host");
   for (int i = 0; i < N_ROWS; i++)
     if (device[i] + host[i] > 0)
@@ -245,14 +173,14 @@ static void print_speed(const planning *g) {
 }
 
 static void print_advice(const planning *g) {
-  if (g->n_advice == 0) {
+  if (g->advice.n == 0) {
     out_printf("\nNeither a shorter context, nor a smaller KV cache, nor a larger budget would help: take a smaller\n"
                "model, one of fewer bits, or a device with more memory.\n");
     return;
   }
   out_printf("\nThis would fit:\n");
-  for (int i = 0; i < g->n_advice; i++)
-    out_printf("  %s\n", g->advice[i]);
+  for (int i = 0; i < g->advice.n; i++)
+    out_printf("  %s\n", g->advice.lines[i]);
   if (g->machine.memory.unified && g->params.vram_budget == 0)
     out_printf("Without a budget, half of a memory that is shared with the CPU is left free.\n");
 }
@@ -338,8 +266,8 @@ static int print_json(const planning *g) {
   json_add_text(root, "kv", kv_name(g->params.kv_type));
   add_numbers(root, g);
   cJSON *advice = cJSON_AddArrayToObject(root, "would_fit");
-  for (int i = 0; i < g->n_advice; i++)
-    cJSON_AddItemToArray(advice, cJSON_CreateString(g->advice[i]));
+  for (int i = 0; i < g->advice.n; i++)
+    cJSON_AddItemToArray(advice, cJSON_CreateString(g->advice.lines[i]));
   add_items(root, g->plan);
   int code = json_print(root, EXIT_OK);
   cJSON_Delete(root);
@@ -353,7 +281,7 @@ static int make_plan(planning *g) {
   if (hn_model_plan(g->r.model, &g->machine.memory, &g->params, &g->plan, &err) != HN_OK)
     return print_failure(&err);
   if (!g->plan->fits)
-    advise(g);
+    plan_advise(g->r.model, &g->machine.memory, &g->params, g->plan, &g->advice);
   return EXIT_OK;
 }
 
