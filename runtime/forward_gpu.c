@@ -73,7 +73,8 @@ static void attention(forward_gpu *f, uint32_t layer) {
   kernel_rope_store(f->cmd, k, f->plan.kv_type, &rotate, n);
   gpu_cmd_barrier(f->cmd);
   struct push_attention attend = {f->q,       f->q_d,        device,      host,            f->o,
-                                  c->n_heads, c->n_kv_heads, c->head_dim, n_device_blocks, f->step->first, kv_score_scale(f->plan.kv_type, c->head_dim)};
+                                  c->n_heads, c->n_kv_heads, c->head_dim, n_device_blocks, f->step->first,
+                                  kv_score_scale(f->plan.kv_type, c->head_dim)};
   kernel_attention(f->cmd, k, f->plan.kv_type, &attend, n);
   gpu_cmd_barrier(f->cmd);
   struct push_quantize quantize = {f->o, f->a.q, f->a.d, f->a.sums, n * (q_width(f) / ACT_BLOCK)};

@@ -205,7 +205,10 @@ uint32_t model_n_ctx(const hn_model *model, uint32_t n_ctx) {
 }
 
 static plan_wish wish_of(const hn_model *model, const hn_plan_params *params) {
-  return (plan_wish){.budget_bytes = params->vram_budget, .n_ctx = model_n_ctx(model, params->n_ctx), .n_sessions = params->n_sessions, .kv_type = kv_type_of(params),
+  return (plan_wish){.budget_bytes = params->vram_budget,
+                     .n_ctx = model_n_ctx(model, params->n_ctx),
+                     .n_sessions = params->n_sessions,
+                     .kv_type = kv_type_of(params),
                      .n_host_layers = -1};
 }
 

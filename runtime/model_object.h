@@ -1,4 +1,4 @@
-/* model_object.h: what stands behind hn_context and hn_model; shared by hornito.c, text.c and session.c. */
+/* model_object.h: what stands behind hn_context and hn_model; shared by hornito.c, text.c, session.c and session_file.c. */
 #ifndef HN_MODEL_OBJECT_H
 #define HN_MODEL_OBJECT_H
 

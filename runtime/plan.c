@@ -304,7 +304,8 @@ hn_status plan_init(const model_header *model, const hn_memory *memory, const pl
     return status;
   out->base.n_batch = wish->n_batch ? wish->n_batch : choose_batch(c);
   sums s = sum_up(model, wish, out->base.n_batch);
-  size_t n_items = (size_t)c->n_layers * ((size_t)N_LAYER_MATRICES + N_LAYER_VECTORS + 2 * s.n_sessions) + MODEL_OTHERS + s.n_sessions * SESSION_OTHERS;
+  size_t n_items = (size_t)c->n_layers * ((size_t)N_LAYER_MATRICES + N_LAYER_VECTORS + 2 * s.n_sessions) + MODEL_OTHERS +
+                   s.n_sessions * SESSION_OTHERS;
   out->items = calloc(n_items, sizeof *out->items);
   out->allocations = calloc(n_items, sizeof *out->allocations);
   out->layers = calloc(c->n_layers, sizeof *out->layers);
@@ -331,7 +332,8 @@ hn_status plan_check(const plan *p, const char *device, hn_error *err) {
                    "needs smaller ones", device, needs);
   if (p->lack == PLAN_LACKS_HOST)
     return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY, "%s: %s, and the host has less; a shorter context needs less", device, needs);
-  return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY, "%s: %s, and the budget is %" PRIu64 " MiB%s; a shorter context needs less, a larger budget may be "
+  return hn_fail(err, HN_ERROR_OUT_OF_DEVICE_MEMORY,
+                 "%s: %s, and the budget is %" PRIu64 " MiB%s; a shorter context needs less, a larger budget may be "
                  "given", device, needs, b->budget_bytes / MIB, taken);
 }
 

@@ -1,5 +1,6 @@
 #version 460
 // rope_store: rotates q and k of a token by its position, rounds q to int8 and k and v to the cache's type, and stores these in the cache.
+// For a Q4_0 cache q and k are mixed before they are rounded (KV_MIX in shared.h), as in "QuaRot" (Ashkboos et al. 2024).
 // Pairs (2i, 2i + 1) of a head are rotated by the angle i of the token. A workgroup is one head of one token; a lane has 4
 // neighbouring values. Slots are the heads of q and then, for each key head, k and v together (they share the words of
 // scales). Groups: (n_heads + n_kv_heads, n_tokens).

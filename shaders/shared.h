@@ -43,13 +43,14 @@ typedef unsigned int uint;
 #define KV_ROW_WORDS(q4, head_dim) (HEAD_WORDS(head_dim) >> (q4))
 #define KV_SCALE_WORDS(q4, head_dim) ((q4) != 0 ? HEAD_SCALES(head_dim) : HEAD_SCALES(head_dim) / 2 + 1)
 #define KV_HEAD_WORDS(q4, head_dim) (KV_BLOCK * (2 * KV_ROW_WORDS(q4, head_dim) + KV_SCALE_WORDS(q4, head_dim)))
+#define KV_VALUE_SCALES(q4, head_dim) ((q4) != 0 ? HEAD_SCALES(head_dim) : 1) /* of a position's value */
+
 /* In a Q4_0 cache queries and keys are mixed: KV_MIX neighbouring values, the most that divide a padded head, go through a Hadamard transform
- * and are multiplied by KV_MIX_SCALE; products of mixed heads times KV_UNMIX are those of the heads. A large value no longer takes the
+ * (Sylvester's) and are multiplied by KV_MIX_SCALE; products of mixed heads times KV_UNMIX are those of the heads. A large value no longer takes the
  * precision of its neighbours: that costs a third as much perplexity. */
 #define KV_MIX(head_dim) ((HEAD_SCALES(head_dim) & (~HEAD_SCALES(head_dim) + 1)) * HEAD_BLOCK)
 #define KV_MIX_SCALE(head_dim) (KV_MIX(head_dim) < 64 ? 0.25f : KV_MIX(head_dim) < 256 ? 0.125f : 0.0625f)
 #define KV_UNMIX(head_dim) (KV_MIX(head_dim) == 32 || KV_MIX(head_dim) == 128 ? 0.5f : 1.0f)
-#define KV_VALUE_SCALES(q4, head_dim) ((q4) != 0 ? HEAD_SCALES(head_dim) : 1) /* of a position's value */
 
 /* x[token] = row ids[token] of the table */
 struct push_embed {

@@ -190,7 +190,7 @@ static void fill_scales(check *c, uint16_t *scales, uint64_t n) {
   check_bytes(c, scales, 2 * n);
   bool small = check_size(c, 0, 3) != 0;
   for (uint64_t i = 0; i < n; i++)
-    scales[i] = (uint16_t)(small ? scales[i] & (sign | 0x1FFF) : (scales[i] & 0x7C00) == 0x7C00 ? scales[i] & (sign | 0x3BFF) : scales[i] & (sign | 0x7FFF));
+    scales[i] = (uint16_t)(scales[i] & (sign | (small ? 0x1FFF : (scales[i] & 0x7C00) == 0x7C00 ? 0x3BFF : 0x7FFF)));
 }
 
 static void fill_heads(check *c, check_tensor *t, uint32_t head_dim) {
@@ -239,7 +239,8 @@ typedef struct proof {
 
 static void complain(proof *p, const char *tensor, const char *what, uint64_t at) {
   if (!p->failed)
-    printf("%s: %s, %s: %s: %s (byte %llu)\n", p->c->expects_failure ? "noticed" : "FAILED", p->c->module->name, p->one->shape, tensor, what, (unsigned long long)at);
+    printf("%s: %s, %s: %s: %s (byte %llu)\n", p->c->expects_failure ? "noticed" : "FAILED", p->c->module->name, p->one->shape,
+           tensor, what, (unsigned long long)at);
   p->failed = true;
 }
 

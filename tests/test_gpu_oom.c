@@ -56,7 +56,8 @@ static bool is_one_of(const char *name, const char *const *list) {
   return false;
 }
 
-/* Loads, opens a session, evaluates, saves it and loads it again; what succeeds gives the right logits. may_go_on: calls succeed again once the session failed. */
+/* Loads, opens a session, evaluates, saves it and loads it again; what succeeds gives the right logits. may_go_on: calls
+ * succeed again once the session failed. */
 static hn_status everything(bool may_go_on, hn_error *err) {
   static const char *const dispensable[] = {"vkCreatePipelineCache", NULL}; /* with the file's data; it is made again without */
   hn_model *model = NULL;

@@ -127,7 +127,8 @@ static void test_shared_memory(void **state) {
   } cases[] = {{8192, QUANT_Q4_0, false}, {8192, QUANT_Q4_K, false}, {16384, QUANT_Q4_0, true}, {16384, QUANT_Q4_K, true}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     const model_header *m = header_of(cases[i].type);
-    const hn_memory memory = {.device_bytes = cases[i].mib * MIB, .device_free = cases[i].mib * MIB, .max_allocation_bytes = 4096 * MIB, .unified = true};
+    const hn_memory memory = {.device_bytes = cases[i].mib * MIB, .device_free = cases[i].mib * MIB,
+                              .max_allocation_bytes = 4096 * MIB, .unified = true};
     plan p = make(m, &memory, (plan_wish){0});
     uint64_t half = memory.device_bytes / 2, block = p.n_blocks ? bytes_of(&p, "KV cache") / p.n_blocks : 0;
     assert_int_equal(p.base.fits, cases[i].fits);
@@ -213,7 +214,9 @@ static void test_limits(void **state) {
   p = make(m, &card, (plan_wish){.budget_bytes = 100000 * MIB});
   assert_true(p.base.budget_bytes == card.device_bytes);
   plan_finish(&p);
-  p = make(m, &(hn_memory){.device_bytes = 81920 * MIB, .device_free = 81920 * MIB, .host_free = 32768 * MIB, .max_allocation_bytes = 4096 * MIB}, (plan_wish){0});
+  hn_memory huge = card;
+  huge.device_bytes = huge.device_free = 81920 * MIB;
+  p = make(m, &huge, (plan_wish){0});
   assert_true(p.base.fits && p.base.n_ctx == 131072 && p.n_host_blocks == 0);
   plan_finish(&p);
   plan_finish(&p);

@@ -36,7 +36,8 @@ typedef struct bench_changes {
 bool bench_compare(FILE *out, const bench_result *results, size_t n, const char *path, bench_changes *changes,
                    char message[BENCH_MESSAGE]);
 
-/* The same to stdout, by way of output.h, or to stderr, where stdout is for programs. EXIT_OK; EXIT_FAILED when anything became slower; EXIT_USAGE, with a message,
+/* The same to stdout, by way of output.h, or to stderr, where stdout is for programs. EXIT_OK; EXIT_FAILED when anything became slower;
+ * EXIT_USAGE, with a message,
  * when the file is not to be used, or has nothing to compare. */
 int bench_compare_print(const bench_result *results, size_t n, const char *path, bool to_stdout);
 

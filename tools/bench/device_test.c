@@ -115,7 +115,8 @@ static void record_copy(measure *m, void *data) {
 static hn_status bandwidth(tester *t, shader which, double passes, bench_stat *gb_s) {
   bench_stat seconds;
   uint64_t n = t->from.bytes / 16;
-  job j = {.t = t, .shader = which, .push = {t->from.address, which == WRITE ? t->from.address : t->to.address, (uint32_t)n, 0}, .n_groups = GROUPS, .n_dispatches = 1};
+  job j = {.t = t, .shader = which, .push = {t->from.address, which == WRITE ? t->from.address : t->to.address, (uint32_t)n, 0},
+           .n_groups = GROUPS, .n_dispatches = 1};
   hn_status status = measure_recorded(t->m, false, record_dispatches, &j, &seconds, t->err);
   *gb_s = measure_rate(seconds, passes * 16 * (double)n, 1e9);
   return status;

@@ -99,7 +99,8 @@ static void write_tests(writer *w, const bench_model *m, const bench_device *dev
 static void write_memory(writer *w, const bench_model *m) {
   char words[256], number[NUMBER_TEXT], rate[NUMBER_TEXT], size[HUMAN_SIZE], host[HUMAN_SIZE];
   if (bench_measured(m->load_s)) {
-    snprintf(words, sizeof words, "loaded in %s s, %s GB/s of the file; peak memory until then: %s of the host", number_text(m->load_s.median, number),
+    snprintf(words, sizeof words, "loaded in %s s, %s GB/s of the file; peak memory until then: %s of the host",
+             number_text(m->load_s.median, number),
              bench_measured(m->load_gb_s) ? number_text(m->load_gb_s.median, rate) : "-",
              m->load_rss_bytes > 0 ? human_bytes(m->load_rss_bytes, host) : "unknown");
     line(w, words);
