@@ -10,22 +10,13 @@
 
 #include "../runtime/hornito.h"
 #include "../shaders/shared.h"
+#include "expect.h"
 #include "random_model.h"
 
 enum { N_CTX = 131072, N_PROMPT = 8192, N_OTHER = 100, N_VOCAB = 300, N_LAYERS = 2, HEAD_DIM = 32 };
 
 static const random_model shape = {.type = QUANT_Q4_0, .n_embd = 64, .n_ff = 64, .n_layers = N_LAYERS, .n_heads = 1, .n_kv_heads = 1,
                                    .head_dim = HEAD_DIM, .n_vocab = N_VOCAB, .n_ctx = N_CTX, .tied = true};
-
-static int n_failed;
-
-#define CHECK(condition) \
-  do { \
-    if (!(condition)) { \
-      printf("FAILED: line %d: %s\n", __LINE__, #condition); \
-      n_failed++; \
-    } \
-  } while (0)
 
 typedef struct run {
   hn_model *model;

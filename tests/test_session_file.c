@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../runtime/hornito.h"
+#include "expect.h"
 #include "random_model.h"
 
 enum { N_PROMPT = 1000, N_MORE = 24, N_CTX = 1100, N_VOCAB = 300, N_FLIPS = 150 };
@@ -20,16 +21,6 @@ static const random_model shape = {.type = QUANT_Q4_0, .n_embd = 64, .n_ff = 64,
                                    .n_vocab = N_VOCAB, .n_ctx = 2048, .tied = true};
 
 static hn_context *ctx;
-static int n_failed;
-
-#define CHECK(condition) \
-  do { \
-    if (!(condition)) { \
-      printf("FAILED: line %d: %s\n", __LINE__, #condition); \
-      n_failed++; \
-    } \
-  } while (0)
-
 static hn_model *load(const char *path, const char *device, hn_plan_params plan) {
   hn_model *model = NULL;
   hn_error err = {0};
