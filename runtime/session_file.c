@@ -1,7 +1,8 @@
 /* session_file.c: sessions in files.
  *
- * Little-endian: a header, the tokens (int32), the logits of the last one (f32, where there are some), then layer after layer the blocks of
- * the KV cache that the tokens fill (layout: shaders/shared.h; positions behind the last token are zero), and a hash of all that. */
+ * Little-endian: a header; the tokens (int32), the logits of the last one (f32, where there are some) and a zero where these are an odd
+ * number of words; layer after layer the blocks of the KV cache that the tokens fill (layout: shaders/shared.h; positions behind the last token
+ * are zero); and a hash of all that. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -49,11 +50,16 @@ static uint64_t hash_model(const hn_model *model) {
   return hash;
 }
 
+/* Tokens and logits, as 32-bit words. */
+static size_t n_words(const file_header *h) {
+  return ((size_t)h->n_tokens + h->n_logits + 1) / 2 * 2;
+}
+
 static file_header describe(const hn_session *self, uint32_t n_tokens, uint32_t n_logits) {
   const model_config *c = &self->model->header.config;
   file_header h = {.magic = MAGIC, .version = VERSION, .model = hash_model(self->model), .kv_type = model_kv_type(self->model),
                    .n_tokens = n_tokens, .n_logits = n_logits};
-  h.bytes = sizeof h + 4ull * n_tokens + 4ull * n_logits + (uint64_t)c->n_layers * kv_blocks(n_tokens) * kv_block_bytes(c, h.kv_type) + 8;
+  h.bytes = sizeof h + 4ull * n_words(&h) + (uint64_t)c->n_layers * kv_blocks(n_tokens) * kv_block_bytes(c, h.kv_type) + 8;
   h.hash = hash_bytes(HASH_BEGIN, &h, sizeof h);
   return h;
 }
@@ -113,11 +119,17 @@ hn_status hn_session_save(hn_session *session, const char *path, hn_error *err) 
     return status;
   file_header header = describe(session, session->n_past, n_logits);
   uint8_t *block = malloc(kv_block_bytes(&session->model->header.config, header.kv_type));
-  status = block ? new_file_create(path, 0600, &w.file, err) : hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a block of the KV cache");
+  uint32_t *words = calloc(n_words(&header) + 1, sizeof *words);
+  if (!block || !words)
+    status = hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the session in %s", path);
+  else
+    status = new_file_create(path, 0600, &w.file, err);
   if (!status) {
+    memcpy(words, session->tokens, 4ull * session->n_past);
+    if (n_logits)
+      memcpy(words + session->n_past, session->last, 4ull * n_logits);
     put(&w, &header, sizeof header);
-    put(&w, session->tokens, 4ull * session->n_past);
-    put(&w, session->last, 4ull * n_logits);
+    put(&w, words, 4 * n_words(&header));
     status = put_cache(session, &w, block, err);
   }
   if (!status) {
@@ -126,6 +138,7 @@ hn_status hn_session_save(hn_session *session, const char *path, hn_error *err) 
   }
   new_file_abandon(&w.file);
   free(block);
+  free(words);
   return status;
 }
 
@@ -136,8 +149,7 @@ typedef struct reader {
   const char *path;
   uint64_t hash;
   file_header header;
-  int32_t *tokens; /* (n_tokens) */
-  float *logits;   /* (n_logits) */
+  int32_t *words; /* n_words */
   uint8_t *block;
 } reader;
 
@@ -194,9 +206,7 @@ static hn_status get_all(hn_session *self, reader *r, bool store, hn_error *err)
   if (!status && memcmp(&header, &r->header, sizeof header) != 0)
     status = hn_fail(err, HN_ERROR_FORMAT, "%s changes while it is read", r->path);
   if (!status)
-    status = get(r, r->tokens, 4ull * r->header.n_tokens, err);
-  if (!status)
-    status = get(r, r->logits, 4ull * r->header.n_logits, err);
+    status = get(r, r->words, 4 * n_words(&r->header), err);
   if (!status)
     status = get_cache(self, r, store, err);
   hash = r->hash;
@@ -209,7 +219,7 @@ static hn_status get_all(hn_session *self, reader *r, bool store, hn_error *err)
 
 static hn_status check_tokens(const hn_session *self, const reader *r, hn_error *err) {
   for (uint32_t i = 0; i < r->header.n_tokens; i++)
-    if (r->tokens[i] < 0 || (uint32_t)r->tokens[i] >= self->model->info.n_vocab)
+    if (r->words[i] < 0 || (uint32_t)r->words[i] >= self->model->info.n_vocab)
       return hn_fail(err, HN_ERROR_FORMAT, "%s is damaged: token %u is none of the model's", r->path, (unsigned)i);
   return HN_OK;
 }
@@ -223,12 +233,12 @@ static void forget_all(hn_session *self, bool usable) {
 
 static void take(hn_session *self, const reader *r) {
   self->n_past = r->header.n_tokens;
-  memcpy(self->tokens, r->tokens, 4ull * r->header.n_tokens);
+  memcpy(self->tokens, r->words, 4ull * r->header.n_tokens);
   self->last = NULL;
   self->argmax = -1;
   if (r->header.n_logits == 0)
     return;
-  memcpy(self->logits, r->logits, 4ull * r->header.n_logits);
+  memcpy(self->logits, r->words + r->header.n_tokens, 4ull * r->header.n_logits);
   self->last = self->logits;
   self->argmax = cpu_argmax(self->last, r->header.n_logits);
 }
@@ -240,10 +250,9 @@ static hn_status load(hn_session *self, reader *r, hn_error *err) {
   status = check_header(self, r, err);
   if (status)
     return status;
-  r->tokens = malloc(4ull * r->header.n_tokens + 1);
-  r->logits = malloc(4ull * r->header.n_logits + 1);
+  r->words = malloc(4 * n_words(&r->header) + 1);
   r->block = malloc(kv_block_bytes(&self->model->header.config, r->header.kv_type));
-  if (!r->tokens || !r->logits || !r->block)
+  if (!r->words || !r->block)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the session in %s", r->path);
   status = get_all(self, r, false, err);
   if (!status)
@@ -284,8 +293,7 @@ hn_status hn_session_load(hn_session *session, const char *path, hn_error *err) 
     return status;
   status = load(session, &r, err);
   fclose(r.stream);
-  free(r.tokens);
-  free(r.logits);
+  free(r.words);
   free(r.block);
   return status;
 }

@@ -4,6 +4,7 @@
 
 #include "../tools/bench/report.h"
 #include "bench_sample.h"
+#include "fuzz_session.h"
 #include "random_model.h"
 #include "tokenizer_tiny.h"
 
@@ -42,6 +43,13 @@ int main(int argc, char **argv) {
     snprintf(name, sizeof name, "tokenizer_text%d", mode);
     save(argv[1], name, mode, "hello  w\xC3\xA9<|im_end|> 123\n", 24);
   }
+  static const int32_t ids[70] = {1, 2, 3};
+  char path[1024];
+  fuzz_session subject;
+  snprintf(path, sizeof path, "%s/session", argv[1]);
+  if (!fuzz_session_open(&subject) || hn_session_eval(subject.session, ids, 70, NULL) || hn_session_save(subject.session, path, NULL))
+    return 1;
+  fuzz_session_close(&subject);
   bench_result result;
   char *text = bench_sample(&result) ? report_json_text(&result, 1, &size) : NULL;
   if (text != NULL)
