@@ -24,10 +24,12 @@ void main() {
       continue;
     float acc[TOKENS] = float[TOKENS](0.0, 0.0, 0.0, 0.0);
     for (uint k = range.x; k < range.y; k++) {
-      Granule g = load_granule(w, p.n_granules, row, k);
+      uint tile = row / TILE_ROWS, lane = row % TILE_ROWS;
+      Granule g = load_codes(w, (tile * p.n_granules + k) * TILE_ROWS + lane,
+                             (tile * (p.n_granules / 8u) + k / 8u) * TILE_ROWS + lane, k % 8u);
       for (uint t = 0u; t < TOKENS; t++)
         if (t < count)
-          acc[t] = add_granule(acc[t], g, token + t, k);
+          acc[t] = add_granule(acc[t], g, load_input(p.x_q, p.x_d, p.x_sums, (token + t) * p.n_granules + k));
     }
     for (uint t = 0u; t < TOKENS; t++)
       total[t] = first ? acc[t] : total[t] + acc[t];

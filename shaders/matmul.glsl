@@ -15,22 +15,51 @@ uvec2 chunk_range(uint c) {
   return uvec2(c * units / N_CHUNKS, (c + 1u) * units / N_CHUNKS) * UNIT_GRANULES;
 }
 
-// acc + (weights . activations) of granule k, for one token.
-float add_granule(float acc, Granule g, uint token, uint k) {
-  uint block = token * p.n_granules + k;
-  uvec4 x0 = Words4(p.x_q).at[2u * block], x1 = Words4(p.x_q).at[2u * block + 1u];
-  integer low = integer(0), high = integer(0);
+// A block of 32 activations, which a granule of weights is multiplied by.
+struct Input {
+  uvec4 q[2];
+  int sums[2]; // of each 16
+  float d;
+};
+
+Input load_input(uvec2 q, uvec2 d, uvec2 sums, uint block) {
+  int pair = int(Words(sums).at[block]);
+  Input x;
+  x.q[0] = Words4(q).at[2u * block];
+  x.q[1] = Words4(q).at[2u * block + 1u];
+  x.sums[0] = bitfieldExtract(pair, 0, 16);
+  x.sums[1] = pair >> 16;
+  x.d = Floats(d).at[block];
+  return x;
+}
+
+// acc + (weights . activations) of a granule of codes. Sums of codes (at most 63) and OFFSET (at most 32) times int8 stay below
+// 2^24 in any order: 32 * (63 + 32) * 128.
+float add_granule(float acc, Granule g, Input x) {
+#ifdef TWO_SCALES
+  integer low = integer(-OFFSET * x.sums[0]), high = integer(-OFFSET * x.sums[1]);
   for (uint i = 0u; i < 4u; i++) {
-    low = dot4(g.q[i], x0[i], low);
-    high = dot4(g.q[i + 4u], x1[i], high);
+    low = dot4(g.q[i], x.q[0][i], low);
+    high = dot4(g.q[i + 4u], x.q[1][i], high);
   }
   float s = float(int(low) * g.scale[0] + int(high) * g.scale[1]) * g.d;
+#else
+  integer sum = integer(-OFFSET * (x.sums[0] + x.sums[1]));
+  for (uint i = 0u; i < 8u; i++)
+    sum = dot4(g.q[i], x.q[i / 4u][i % 4u], sum);
+  float dots = float(sum) * float(g.scale[0]); // an integer below 2^24 too
+  float s = dots * g.d;
+#endif
 #ifdef HAS_MINIMUM
-  int sums = int(Words(p.x_sums).at[block]);
-  float m = float(bitfieldExtract(sums, 0, 16) * g.minimum[0] + (sums >> 16) * g.minimum[1]) * g.m;
+#ifdef TWO_SCALES
+  float sums = float(x.sums[0] * g.minimum[0] + x.sums[1] * g.minimum[1]);
+#else
+  float sums = float(x.sums[0] + x.sums[1]) * float(g.minimum[0]);
+#endif
+  float m = sums * g.m;
   s = s + m;
 #endif
-  float term = s * Floats(p.x_d).at[block];
+  float term = s * x.d;
   float result = acc + term;
   return result;
 }

@@ -1,25 +1,56 @@
 #version 460
 // matvec: y = (residual +) weights . x (+ bias) for few tokens. y[token] (n_rows), x (n_tokens) q8 rows.
-// A workgroup is one tile of 16 rows of one token; an invocation sums one chunk of one row, then up to 7 additions in order.
-// Groups: (ceil(n_rows / 16), n_tokens).
+// A workgroup is one tile of 16 rows of one token; an invocation sums one chunk of ROWS rows, STEP granules in an iteration, then
+// up to 7 additions in order. Groups: (ceil(n_rows / 16), n_tokens).
+#extension GL_EXT_control_flow_attributes : require
 #include "buffers.glsl"
 #include "matmul.glsl"
 
-layout(local_size_x = 128) in; // TILE_ROWS * N_CHUNKS
+// Rows of an invocation: they share the activations. Neighbours, so that one word has the f16 d of both.
+const uint ROWS = 2u, LANES = TILE_ROWS / ROWS;
+// Granules that share the computation of addresses, and the header of a super-block. 8 of f32 multiply-adds would be too much code.
+#ifdef INT_F32
+const uint STEP = 2u;
+#else
+const uint STEP = max(UNIT_GRANULES, 4u);
+#endif
+
+layout(local_size_x = 64) in; // LANES * N_CHUNKS
 
 shared float chunk_sums[N_CHUNKS][TILE_ROWS];
 
+// Adds granules k .. k + n - 1 of the rows from `row` on. Addresses are indices of uniform bases: lavapipe at 512 bits crashes on others.
+void add_granules(Planes w, uint row, uint token, uint k, uint n, inout float acc[ROWS]) {
+  uint i = (gl_WorkGroupID.x * p.n_granules + k) * TILE_ROWS + row;
+  uint super = (gl_WorkGroupID.x * (p.n_granules / UNIT_GRANULES) + k / UNIT_GRANULES) * TILE_ROWS + row;
+  [[unroll]] for (uint j = 0u; j < n; j++) {
+    Input x = load_input(p.x_q, p.x_d, p.x_sums, token * p.n_granules + k + j);
+    [[unroll]] for (uint r = 0u; r < ROWS; r++)
+      acc[r] = add_granule(acc[r], load_codes(w, i + j * TILE_ROWS + r, super + r, STEP == 8u ? j : k % UNIT_GRANULES + j), x);
+  }
+}
+
 void main() {
-  uint lane = gl_LocalInvocationIndex % TILE_ROWS, chunk = gl_LocalInvocationIndex / TILE_ROWS;
-  uint row = gl_WorkGroupID.x * TILE_ROWS + lane, token = gl_WorkGroupID.y;
+  uint row = gl_LocalInvocationIndex % LANES * ROWS, chunk = gl_LocalInvocationIndex / LANES, token = gl_WorkGroupID.y;
   Planes w = Planes(p.w_q, p.w_high, p.w_scale, p.w_d);
   uvec2 range = chunk_range(chunk);
-  float acc = 0.0;
-  for (uint k = range.x; k < range.y; k++)
-    acc = add_granule(acc, load_granule(w, p.n_granules, row, k), token, k);
-  chunk_sums[chunk][lane] = acc;
+  float acc[ROWS] = float[ROWS](0.0, 0.0);
+  uint k = range.x;
+  for (; k + STEP <= range.y; k += STEP)
+    add_granules(w, row, token, k, STEP, acc);
+  if (UNIT_GRANULES == 1u) { // the rest of less than STEP
+    uint rest = range.y - k;
+    if (STEP > 2u && rest >= 2u)
+      add_granules(w, row, token, k, 2u, acc);
+    if (rest % 2u != 0u)
+      add_granules(w, row, token, range.y - 1u, 1u, acc);
+  }
+  for (uint r = 0u; r < ROWS; r++)
+    chunk_sums[chunk][row + r] = acc[r];
   barrier();
-  if (chunk != 0u || row >= p.n_rows)
+  uint lane = gl_LocalInvocationIndex;
+  row = gl_WorkGroupID.x * TILE_ROWS + lane;
+  if (lane >= TILE_ROWS || row >= p.n_rows)
     return;
   float total = 0.0;
   bool first = true;

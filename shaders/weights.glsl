@@ -23,6 +23,48 @@
 #if defined(TYPE_Q4_1) || defined(TYPE_Q5_1) || defined(TYPE_Q2_K) || defined(TYPE_Q4_K) || defined(TYPE_Q5_K)
 #define HAS_MINIMUM
 #endif
+#if defined(TYPE_Q2_K) || defined(TYPE_Q3_K) || defined(TYPE_Q6_K)
+#define TWO_SCALES // scale[0] and scale[1] differ, and the minimums
+#endif
+
+// Bytes of a granule (w_scale, and w_d of K-quants: of a super-block) in each plane.
+#if defined(TYPE_Q2_K) || defined(TYPE_Q3_K)
+#define Q_BYTES 8u
+#else
+#define Q_BYTES 16u
+#endif
+#if defined(TYPE_Q8_0)
+#define HIGH_BYTES 16u
+#elif defined(TYPE_Q6_K)
+#define HIGH_BYTES 8u
+#else
+#define HIGH_BYTES 4u
+#endif
+#if defined(TYPE_Q3_K)
+#define SCALE_BYTES 12u
+#elif defined(TYPE_IQ4_XS)
+#define SCALE_BYTES 8u
+#else
+#define SCALE_BYTES 16u
+#endif
+#if defined(TYPE_Q4_1) || defined(TYPE_Q5_1) || defined(TYPE_Q2_K)
+#define D_BYTES 4u
+#else
+#define D_BYTES 2u
+#endif
+
+// A weight is its code minus OFFSET.
+#if defined(TYPE_Q3_K)
+#define OFFSET 4
+#elif defined(TYPE_Q4_0)
+#define OFFSET 8
+#elif defined(TYPE_Q5_0)
+#define OFFSET 16
+#elif defined(TYPE_Q6_K)
+#define OFFSET 32
+#else
+#define OFFSET 0
+#endif
 
 struct Planes {
   uvec2 q, high, scale, d;
@@ -33,6 +75,20 @@ struct Granule {
   int scale[2], minimum[2];
   float d, m;
 };
+
+// x_f16_to_f32 with fewer operations: the exponents of normal numbers begin where those of subnormal ones end, so y is their value, and
+// half of 2^-14 plus the value of subnormal ones. Of y and 2y - 2^-14 the smaller one is right; nothing here is subnormal in f32.
+float half_value(uint h) {
+  uint y = ((h & 0x7FFFu) << 13) + 0x38000000u;
+  float normal = x_from_bits(y), other = x_from_bits(y + 0x00800000u) - 6.103515625e-5;
+  float value = other < normal ? other : normal;
+  return x_from_bits(x_bits(value) | (h & 0x8000u) << 16);
+}
+
+float half_at(uvec2 plane, uint i) {
+  uint pair = Words(plane).at[i / 2u];
+  return half_value(i % 2u == 0u ? pair & 0xFFFFu : pair >> 16);
+}
 
 // Four bits to bit 4 of four bytes.
 uint spread_fifth(uint bits) {
@@ -56,30 +112,15 @@ void add_fifth(uint high, inout Granule g) {
     g.q[i] |= spread_fifth(high >> (4u * i));
 }
 
-void subtract(uint offset, inout Granule g) {
-  for (uint i = 0u; i < 8u; i++)
-    g.q[i] = subtract_bytes(g.q[i], offset);
-}
-
 #if defined(TYPE_Q4_K) || defined(TYPE_Q5_K)
-uint scale_byte(uvec4 s, uint i) { // of the 12 bytes behind d and dmin
-  return s[1u + (i >> 2)] >> (8u * (i & 3u)) & 255u;
-}
-
+// Of four neighbours at once: the 6 bits of the first lie in a byte; of the others 4 do, and 2 in the first's high bits.
 void load_k_scales(uvec4 s, uint sub, inout Granule g) {
-  uint scale, minimum;
-  if (sub < 4u) {
-    scale = scale_byte(s, sub) & 63u;
-    minimum = scale_byte(s, sub + 4u) & 63u;
-  } else {
-    uint low = scale_byte(s, sub + 4u);
-    scale = (low & 15u) | scale_byte(s, sub - 4u) >> 6 << 4;
-    minimum = low >> 4 | scale_byte(s, sub) >> 6 << 4;
-  }
-  g.scale[0] = g.scale[1] = int(scale);
-  g.minimum[0] = g.minimum[1] = int(minimum);
-  g.d = x_f16_to_f32(s.x & 0xFFFFu);
-  g.m = -x_f16_to_f32(s.x >> 16);
+  uint scales = sub < 4u ? s.y & 0x3F3F3F3Fu : (s.w & 0x0F0F0F0Fu) | (s.y >> 2 & 0x30303030u);
+  uint minimums = sub < 4u ? s.z & 0x3F3F3F3Fu : (s.w >> 4 & 0x0F0F0F0Fu) | (s.z >> 2 & 0x30303030u);
+  g.scale[0] = g.scale[1] = int(bitfieldExtract(scales, int(8u * (sub & 3u)), 8));
+  g.minimum[0] = g.minimum[1] = int(bitfieldExtract(minimums, int(8u * (sub & 3u)), 8));
+  g.d = half_value(s.x & 0xFFFFu);
+  g.m = -half_value(s.x >> 16);
 }
 #endif
 
@@ -92,8 +133,8 @@ void load_q2_k(Planes w, uint i, uint super, uint sub, inout Granule g) {
     g.minimum[h] = int(scales >> (8u * h + 4u) & 15u);
   }
   uint pair = Words(w.d).at[super];
-  g.d = x_f16_to_f32(pair & 0xFFFFu);
-  g.m = -x_f16_to_f32(pair >> 16);
+  g.d = half_value(pair & 0xFFFFu);
+  g.m = -half_value(pair >> 16);
 }
 #endif
 
@@ -103,14 +144,13 @@ void load_q3_k(Planes w, uint i, uint super, uint sub, inout Granule g) {
   uint high = Words(w.high).at[i];
   for (uint j = 0u; j < 8u; j++)
     g.q[j] |= (high >> j & 0x01010101u) << 2;
-  subtract(4u, g);
   // The scales 2 * sub and 2 * sub + 1: 4 low bits in neighbours of bytes 0-7, 2 high bits in neighbours of bytes 8-11.
   uint shift = 16u * (sub % 2u);
   uint low = Words(w.scale).at[3u * super + sub % 4u / 2u] >> (shift + 4u * (sub / 4u));
   uint top = Words(w.scale).at[3u * super + 2u] >> (shift + 2u * (sub / 2u));
   for (uint h = 0u; h < 2u; h++)
     g.scale[h] = int((low >> (8u * h) & 15u) | (top >> (8u * h) & 3u) << 4) - 32;
-  g.d = x_f16_to_f32(half_bits(w.d, super));
+  g.d = half_at(w.d, super);
 }
 #endif
 
@@ -145,17 +185,15 @@ void load_iq4(uvec4 w, inout Granule g) {
 }
 #endif
 
-Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
-  uint tile = row / TILE_ROWS, lane = row % TILE_ROWS;
-  uint i = (tile * n_granules + k) * TILE_ROWS + lane;
-  uint super = (tile * (n_granules / 8u) + k / 8u) * TILE_ROWS + lane;
+// The granule at index i, one of a super-block at index super, in which it has index sub. Its q are codes: OFFSET is not subtracted.
+Granule load_codes(Planes w, uint i, uint super, uint sub) {
   Granule g;
   g.scale[0] = g.scale[1] = g.minimum[0] = g.minimum[1] = 1;
   g.m = 0.0;
 #if defined(TYPE_Q2_K)
-  load_q2_k(w, i, super, k % 8u, g);
+  load_q2_k(w, i, super, sub, g);
 #elif defined(TYPE_Q3_K)
-  load_q3_k(w, i, super, k % 8u, g);
+  load_q3_k(w, i, super, sub, g);
 #elif defined(TYPE_IQ4_NL) || defined(TYPE_IQ4_XS)
   load_iq4(Words4(w.q).at[i], g);
 #elif defined(TYPE_Q8_0)
@@ -170,28 +208,21 @@ Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
 #if defined(TYPE_Q5_0) || defined(TYPE_Q5_1) || defined(TYPE_Q5_K)
   add_fifth(Words(w.high).at[i], g);
 #endif
-#ifdef TYPE_Q4_0
-  subtract(8u, g);
-#endif
-#ifdef TYPE_Q5_0
-  subtract(16u, g);
-#endif
 #if defined(TYPE_Q4_0) || defined(TYPE_Q5_0) || defined(TYPE_Q8_0) || defined(TYPE_IQ4_NL)
-  g.d = x_f16_to_f32(half_bits(w.d, i));
+  g.d = half_at(w.d, i);
 #endif
 #if defined(TYPE_Q4_1) || defined(TYPE_Q5_1)
   uint pair = Words(w.d).at[i];
-  g.d = x_f16_to_f32(pair & 0xFFFFu);
-  g.m = x_f16_to_f32(pair >> 16);
+  g.d = half_value(pair & 0xFFFFu);
+  g.m = half_value(pair >> 16);
 #endif
 #if defined(TYPE_Q4_K) || defined(TYPE_Q5_K)
-  load_k_scales(Words4(w.scale).at[super], k % 8u, g);
+  load_k_scales(Words4(w.scale).at[super], sub, g);
 #endif
 #ifdef TYPE_IQ4_XS
   uvec2 s = Words2(w.scale).at[super];
-  uint sub = k % 8u;
   g.scale[0] = g.scale[1] = int((s.y >> (4u * sub) & 15u) | (s.x >> (16u + 2u * sub) & 3u) << 4) - 32;
-  g.d = x_f16_to_f32(s.x & 0xFFFFu);
+  g.d = half_value(s.x & 0xFFFFu);
 #endif
 #ifdef TYPE_Q6_K
   for (uint h = 0u; h < 2u; h++) {
@@ -199,11 +230,21 @@ Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
     for (uint j = 0u; j < 4u; j++)
       g.q[4u * h + j] |= (high >> (2u * j) & 0x03030303u) << 4;
   }
-  subtract(32u, g);
-  uint scales = Words4(w.scale).at[super][(k % 8u) / 2u];
-  g.scale[0] = byte_of(scales, (k % 2u) * 2u);
-  g.scale[1] = byte_of(scales, (k % 2u) * 2u + 1u);
-  g.d = x_f16_to_f32(half_bits(w.d, super));
+  uint scales = Words4(w.scale).at[super][sub / 2u];
+  g.scale[0] = byte_of(scales, sub % 2u * 2u);
+  g.scale[1] = byte_of(scales, sub % 2u * 2u + 1u);
+  g.d = half_at(w.d, super);
 #endif
+  return g;
+}
+
+// Of granule k of a row, with OFFSET subtracted.
+Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
+  uint tile = row / TILE_ROWS, lane = row % TILE_ROWS;
+  Granule g = load_codes(w, (tile * n_granules + k) * TILE_ROWS + lane,
+                         (tile * (n_granules / 8u) + k / 8u) * TILE_ROWS + lane, k % 8u);
+  if (OFFSET != 0)
+    for (uint i = 0u; i < 8u; i++)
+      g.q[i] = subtract_bytes(g.q[i], OFFSET);
   return g;
 }

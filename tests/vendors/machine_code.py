@@ -24,8 +24,10 @@ FUSED = {
 # A conversion between f16 and f32 with a multiplication: the addend is -0.
 CONVERSION = re.compile(r"v_fma_mix\w* [^,]+, [^,]+, [^,]+, (?:neg\(0\)|-0\b|0\b(?=.*neg_lo:\[\d,\d,1\]))")
 
-# kernel: the depth of its loop over K, multiply-adds of an iteration; for attention of each of the two loops at that depth
+# kernel: the depth of its loop over K, multiply-adds of an iteration; for attention of each of the two loops at that depth; for matvec
+# of a row and granule, see matvec_granules
 WORK = {"matvec": (1, [32]), "matmat": (2, [128]), "attention": (2, [32, 4])}
+SUPER_BLOCKS = {"q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_xs"}
 
 
 class Error(Exception):
@@ -204,11 +206,20 @@ def loops_at(loops, depth):
     return loops_at([inner for loop in loops for inner in loop.inner], depth - 1)
 
 
+def matvec_granules(module):
+    """ROWS * STEP of matvec.comp. What is left of a chunk behind the loop is not counted."""
+    if module.endswith("_intf32"):
+        return 2 * 2
+    return 2 * (8 if module.removeprefix("matvec_") in SUPER_BLOCKS else 4)
+
+
 def loop_cost(program, module):
     """Instructions of the loop over K for each 32 multiply-adds; None: the kernel has no such loop."""
     depth, work = WORK.get(module.split("_")[0], (0, []))
     if not work:
         return None
+    if module.startswith("matvec"):
+        work = [w * matvec_granules(module) for w in work]
     found = sorted(loops_at(program.loops, depth), key=program.size, reverse=True)
     if len(found) != len(work) or any(loop.inner for loop in found):
         raise Error(f"{len(found)} loops at depth {depth}, not {len(work)} without inner loops")

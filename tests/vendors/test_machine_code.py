@@ -25,7 +25,7 @@ BB2:
 	s_cbranch_scc0 BB1                                          ; bf84ffed
 BB3:
 	s_endpgm                                                    ; bf810000
-""".replace("DOT4", "\n".join(["\tv_dot4_i32_iu8 v1, v2, v3, v1 neg_lo:[1,1,0] ; cc16400c"] * 7))
+""".replace("DOT4", "\n".join(["\tv_dot4_i32_iu8 v1, v2, v3, v1 neg_lo:[1,1,0] ; cc16400c"] * 63))
 
 INTEL_NESTED = """\
 mov(16)         g22<1>UD        0x00000000UD                    { align1 1H };
@@ -71,7 +71,7 @@ block 3 L3 [1] -> {
 IDP4
                 bra pT L1                                  // delay=1
 } -> [1]
-""".replace("IDP4", "\n".join(["      r7      = idp4.i8.i8 r7 r24 rZ // delay=4 wt=000001"] * 8))
+""".replace("IDP4", "\n".join(["      r7      = idp4.i8.i8 r7 r24 rZ // delay=4 wt=000001"] * 64))
 
 
 def parse(vendor, text):
@@ -85,9 +85,9 @@ def one(vendor, line):
 class Loops(unittest.TestCase):
     def test_amd(self):
         program = parse("amd", AMD_ROTATED)
-        self.assertEqual(len(program.instructions), 17)
-        self.assertEqual([program.size(loop) for loop in program.loops], [11])
-        self.assertEqual(machine_code.loop_cost(program, "matvec_q4_0"), 11)
+        self.assertEqual(len(program.instructions), 73)
+        self.assertEqual([program.size(loop) for loop in program.loops], [67])
+        self.assertEqual(machine_code.loop_cost(program, "matvec_q4_0"), (64 + 3) / 8)
         self.assertIsNone(machine_code.loop_cost(program, "argmax"))
 
     def test_intel(self):
@@ -99,9 +99,9 @@ class Loops(unittest.TestCase):
 
     def test_nvidia(self):
         program = parse("nvidia", NVIDIA_SPLIT)
-        self.assertEqual(len(program.instructions), 15)
-        self.assertEqual([program.size(loop) for loop in program.loops], [11])
-        self.assertEqual(machine_code.loop_cost(program, "matvec_q8_0"), 11)
+        self.assertEqual(len(program.instructions), 71)
+        self.assertEqual([program.size(loop) for loop in program.loops], [67])
+        self.assertEqual(machine_code.loop_cost(program, "matvec_q8_0"), (64 + 3) / 8)
 
     def test_two_loops_at_one_depth(self):
         text = "".join(f"LABEL{i}:\n" + "add(8) g1<1>D g2<8,8,1>D 1D { align1 };\n" * n + f"while(8) JIP: LABEL{i} {{ align1 }};\n"
