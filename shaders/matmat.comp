@@ -29,7 +29,7 @@ void main() {
                              (tile * (p.n_granules / 8u) + k / 8u) * TILE_ROWS + lane, k % 8u);
       for (uint t = 0u; t < TOKENS; t++)
         if (t < count)
-          acc[t] = add_granule(acc[t], g, load_input(p.x_q, p.x_d, p.x_sums, (token + t) * p.n_granules + k));
+          acc[t] = add_granule(acc[t], g, load_input((token + t) * p.n_granules + k));
     }
     for (uint t = 0u; t < TOKENS; t++)
       total[t] = first ? acc[t] : total[t] + acc[t];

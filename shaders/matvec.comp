@@ -19,12 +19,25 @@ layout(local_size_x = 64) in; // LANES * N_CHUNKS
 
 shared float chunk_sums[N_CHUNKS][TILE_ROWS];
 
+// Activations of STEP granules from a multiple of STEP on: constant offsets from one address.
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer StepBlocks { uvec4 at[][STEP][2]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer StepFloats { float at[][STEP]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer StepWords { uint at[][STEP]; };
+
+// Block j of those that belong to an iteration.
+Input load_step_input(uint block, uint j) {
+  if (UNIT_GRANULES == 1u) // chunks begin anywhere
+    return load_input(block + j);
+  uint at = block / STEP;
+  return input_of(StepBlocks(p.x_q).at[at][j][0], StepBlocks(p.x_q).at[at][j][1], StepFloats(p.x_d).at[at][j], StepWords(p.x_sums).at[at][j]);
+}
+
 // Adds granules k .. k + n - 1 of the rows from `row` on. Addresses are indices of uniform bases: lavapipe at 512 bits crashes on others.
 void add_granules(Planes w, uint row, uint token, uint k, uint n, inout float acc[ROWS]) {
   uint i = (gl_WorkGroupID.x * p.n_granules + k) * TILE_ROWS + row;
   uint super = (gl_WorkGroupID.x * (p.n_granules / UNIT_GRANULES) + k / UNIT_GRANULES) * TILE_ROWS + row;
   [[unroll]] for (uint j = 0u; j < n; j++) {
-    Input x = load_input(p.x_q, p.x_d, p.x_sums, token * p.n_granules + k + j);
+    Input x = load_step_input(token * p.n_granules + k, j);
     [[unroll]] for (uint r = 0u; r < ROWS; r++)
       acc[r] = add_granule(acc[r], load_codes(w, i + j * TILE_ROWS + r, super + r, STEP == 8u ? j : k % UNIT_GRANULES + j), x);
   }
