@@ -159,7 +159,7 @@ void planes_write(uint32_t type, uint32_t n_rows, uint32_t n_cols, const uint8_t
   for (uint32_t tile = 0; tile < p.n_tiles; tile++) {
     uint8_t *to[N_PLANES];
     for (int i = 0; i < N_PLANES; i++)
-      to[i] = out[i] + tile * p.tile_bytes[i];
+      to[i] = p.tile_bytes[i] ? out[i] + tile * p.tile_bytes[i] : out[PLANE_Q]; /* of 0 bytes, any that is there */
     write_tile(&m, tile, to);
   }
 }
