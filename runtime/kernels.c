@@ -48,6 +48,16 @@ void kernels_finish(kernels *k) {
   *k = (kernels){0};
 }
 
+gpu_matrix gpu_matrix_at(uint32_t type, uint32_t n_rows, uint32_t n_granules, VkDeviceAddress at) {
+  gpu_matrix m = {.type = type, .n_rows = n_rows, .n_granules = n_granules};
+  planes p = planes_of(type, n_rows, n_granules);
+  for (int i = 0; i < N_PLANES; i++) {
+    m.planes[i] = p.tile_bytes[i] ? at : 0;
+    at += p.n_tiles * p.tile_bytes[i];
+  }
+  return m;
+}
+
 /* ---- what a launch touches ---- */
 
 static void reads_runs(gpu_access *a, VkDeviceAddress at, uint64_t bytes, uint32_t count, uint64_t stride) {

@@ -49,6 +49,9 @@ typedef struct gpu_matrix {
   VkDeviceAddress planes[N_PLANES]; /* 0: the type has no such plane */
 } gpu_matrix;
 
+/* A matrix whose planes follow each other from `at` on: planes_bytes. */
+gpu_matrix gpu_matrix_at(uint32_t type, uint32_t n_rows, uint32_t n_granules, VkDeviceAddress at);
+
 typedef struct gpu_q8 { /* rows of activations */
   VkDeviceAddress q, d, sums;
 } gpu_q8;

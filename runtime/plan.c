@@ -27,11 +27,7 @@ static uint64_t align(uint64_t bytes) {
 
 static uint64_t matrix_bytes(const gguf_tensor *tensor) {
   matrix m = matrix_of(tensor);
-  planes p = planes_of(m.type, m.n_rows, m.n_cols / QUANT_GRANULE);
-  uint64_t bytes = 0;
-  for (int i = 0; i < N_PLANES; i++)
-    bytes += p.n_tiles * p.tile_bytes[i];
-  return align(bytes);
+  return align(planes_bytes(m.type, m.n_rows, m.n_cols / QUANT_GRANULE));
 }
 
 static uint64_t layer_bytes(const model_layer *layer) {

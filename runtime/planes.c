@@ -52,6 +52,14 @@ planes planes_of(uint32_t type, uint32_t n_rows, uint32_t n_granules) {
   return p;
 }
 
+uint64_t planes_bytes(uint32_t type, uint32_t n_rows, uint32_t n_granules) {
+  planes p = planes_of(type, n_rows, n_granules);
+  uint64_t bytes = 0;
+  for (int i = 0; i < N_PLANES; i++)
+    bytes += p.n_tiles * p.tile_bytes[i];
+  return bytes;
+}
+
 /* ---- one granule ---- */
 
 static void write_nibbles(const uint8_t code[QUANT_GRANULE], uint8_t *out) {

@@ -17,6 +17,9 @@ typedef struct planes {
 /* type: a quantized one; n_granules: of QUANT_GRANULE columns. */
 planes planes_of(uint32_t type, uint32_t n_rows, uint32_t n_granules);
 
+/* Bytes of all planes of a matrix. */
+uint64_t planes_bytes(uint32_t type, uint32_t n_rows, uint32_t n_granules);
+
 /* All tiles of a matrix of a quantized type, whose rows lie in `blocks` as a file has them; out[plane]: n_tiles *
  * tile_bytes[plane] bytes. */
 void planes_write(uint32_t type, uint32_t n_rows, uint32_t n_cols, const uint8_t *blocks, uint8_t *const out[N_PLANES]);

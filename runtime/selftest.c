@@ -205,22 +205,11 @@ void selftest_destroy(selftest **test) {
 #define IN(field) (self->in.address + offsetof(selftest_input, field))
 #define OUT(field) (self->out.address + offsetof(selftest_output, field))
 
-/* A matrix of a type whose planes follow each other from `at` on. */
-static gpu_matrix lay_matrix(uint32_t type, VkDeviceAddress at) {
-  gpu_matrix m = {.type = type, .n_rows = SELFTEST_ROWS, .n_granules = SELFTEST_COLS / QUANT_GRANULE};
-  planes p = planes_of(type, m.n_rows, m.n_granules);
-  for (int i = 0; i < N_PLANES; i++) {
-    m.planes[i] = p.tile_bytes[i] ? at : 0;
-    at += p.n_tiles * p.tile_bytes[i];
-  }
-  return m;
-}
-
 /* Writes the weights of a type into the input: in planes or, for rearrange, which writes planes, as a file has them. */
 static hn_status put_matrix(selftest *self, kernel_id id, uint32_t type, gpu_matrix *out, hn_error *err) {
   selftest_input *in = self->in.mapped;
   if (id == KERNEL_REARRANGE) {
-    *out = lay_matrix(type, OUT(bytes));
+    *out = gpu_matrix_at(type, SELFTEST_ROWS, SELFTEST_COLS / QUANT_GRANULE, OUT(bytes));
     memset(in->planes, 0, sizeof in->planes);
     selftest_fill_matrix(type, in->planes);
     return HN_OK;
@@ -229,7 +218,7 @@ static hn_status put_matrix(selftest *self, kernel_id id, uint32_t type, gpu_mat
   if (!blocks)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the self-test");
   selftest_fill_matrix(type, blocks);
-  *out = lay_matrix(type, IN(planes));
+  *out = gpu_matrix_at(type, SELFTEST_ROWS, SELFTEST_COLS / QUANT_GRANULE, IN(planes));
   for (int i = 0; i < N_PLANES; i++)
     to[i] = out->planes[i] ? in->planes + (out->planes[i] - IN(planes)) : NULL;
   planes_write(type, SELFTEST_ROWS, SELFTEST_COLS, blocks, to);

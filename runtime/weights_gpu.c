@@ -70,13 +70,7 @@ static hn_status send_matrix(loading *l, const gguf_tensor *tensor, const matrix
 
 static hn_status load_matrix(loading *l, const gguf_tensor *tensor, const hn_plan_item *item, gpu_matrix *out) {
   matrix m = matrix_of(tensor);
-  VkDeviceAddress at = arena_at(&l->weights->arena, item).address;
-  *out = (gpu_matrix){.type = m.type, .n_rows = m.n_rows, .n_granules = m.n_cols / QUANT_GRANULE};
-  planes p = planes_of(m.type, m.n_rows, out->n_granules);
-  for (int i = 0; i < N_PLANES; i++) {
-    out->planes[i] = p.tile_bytes[i] ? at : 0;
-    at += p.n_tiles * p.tile_bytes[i];
-  }
+  *out = gpu_matrix_at(m.type, m.n_rows, m.n_cols / QUANT_GRANULE, arena_at(&l->weights->arena, item).address);
   return send_matrix(l, tensor, &m, out);
 }
 

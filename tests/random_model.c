@@ -8,6 +8,7 @@
 
 #include "../shaders/exact.h"
 #include "gguf_writer.h"
+#include "tokenizer_tiny.h"
 
 enum {
   N_CTX = 512,
@@ -235,22 +236,6 @@ static bool write_vector(const random_model *m, const tensor *t, uint64_t *state
 
 /* ---- metadata ---- */
 
-/* Bytes that are not printable are written from U+0100 on. */
-static void byte_token(unsigned byte, char *out) {
-  unsigned code = 0x100;
-  for (unsigned b = 0; b <= byte; b++) {
-    bool printable = (b >= '!' && b <= '~') || (b >= 0xA1 && b != 0xAD);
-    if (b == byte && printable)
-      code = b;
-    else if (b != byte && !printable)
-      code++;
-  }
-  if (code < 0x80)
-    snprintf(out, MAX_TOKEN, "%c", (int)code);
-  else
-    snprintf(out, MAX_TOKEN, "%c%c", (int)(0xC0 | code >> 6), (int)(0x80 | (code & 0x3F)));
-}
-
 static void special_token(uint32_t i, char *out) {
   static const char *const names[N_CHATML] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
   if (i < N_CHATML)
@@ -271,7 +256,7 @@ static void add_vocabulary(gguf_writer *w, const random_model *m) {
     tokens[i] = texts[i];
     types[i] = i < n_text ? 1 : 3;
     if (i < 256)
-      byte_token(i, texts[i]);
+      tiny_byte_token(i, texts[i]); /* zeros follow */
     else if (i >= n_text)
       special_token(i - n_text, texts[i]);
     else

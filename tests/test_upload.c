@@ -50,16 +50,10 @@ static void draw(upload_case *c, uint64_t *state) {
 
 static hn_status place(gpu_device *device, upload_case *c, hn_error *err) {
   matrix m = matrix_of(&c->tensor);
-  uint64_t offsets[N_PLANES], bytes = 0;
-  c->matrix = (gpu_matrix){.type = m.type, .n_rows = m.n_rows, .n_granules = m.n_cols / QUANT_GRANULE};
-  planes p = planes_of(m.type, m.n_rows, c->matrix.n_granules);
-  for (int i = 0; i < N_PLANES; i++) {
-    offsets[i] = bytes;
-    bytes += p.n_tiles * p.tile_bytes[i];
-  }
+  uint32_t n_granules = m.n_cols / QUANT_GRANULE;
+  uint64_t bytes = planes_bytes(m.type, m.n_rows, n_granules);
   hn_status status = gpu_buffer_init(device, GPU_MEMORY_READBACK, bytes, "planes", &c->planes, err);
-  for (int i = 0; i < N_PLANES && !status; i++)
-    c->matrix.planes[i] = p.tile_bytes[i] ? c->planes.address + offsets[i] : 0;
+  c->matrix = gpu_matrix_at(m.type, m.n_rows, n_granules, c->planes.address);
   if (!status)
     memset(c->planes.mapped, 0xA5, bytes);
   return status;

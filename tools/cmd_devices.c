@@ -151,7 +151,7 @@ int cmd_devices(const options *opt) {
   }
   code = list_devices(&r, list);
   if (opt->json)
-    code = json_print(root, code);
+    code = json_print(root, false, code);
   cJSON_Delete(root);
   return runner_finish(&r, code);
 }

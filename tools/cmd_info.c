@@ -189,7 +189,7 @@ int cmd_info(const options *opt) {
     add_head(root, &r);
     code = add_lists(root, &r);
     if (code == EXIT_OK)
-      code = json_print(root, code);
+      code = json_print(root, false, code);
     cJSON_Delete(root);
   }
   return runner_finish(&r, code);

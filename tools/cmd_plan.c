@@ -269,7 +269,7 @@ static int print_json(const planning *g) {
   for (int i = 0; i < g->advice.n; i++)
     cJSON_AddItemToArray(advice, cJSON_CreateString(g->advice.lines[i]));
   add_items(root, g->plan);
-  int code = json_print(root, EXIT_OK);
+  int code = json_print(root, false, EXIT_OK);
   cJSON_Delete(root);
   return code;
 }

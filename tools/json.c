@@ -31,8 +31,8 @@ void json_add_number(cJSON *object, const char *key, double number) {
     cJSON_AddNullToObject(object, key);
 }
 
-int json_print(const cJSON *root, int code) {
-  char *text = cJSON_Print(root);
+int json_print(const cJSON *root, bool one_line, int code) {
+  char *text = one_line ? cJSON_PrintUnformatted(root) : cJSON_Print(root);
   if (text == NULL) {
     print_error("no memory for the JSON text");
     return EXIT_FAILED;

@@ -3,6 +3,7 @@
 #define HN_TOOLS_JSON_H
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 
 /* Bytes that are no UTF-8 become U+FFFD. */
 void json_add_text(cJSON *object, const char *key, const char *text);
@@ -10,7 +11,7 @@ void json_add_text(cJSON *object, const char *key, const char *text);
 /* null for what is not finite, which JSON cannot say. */
 void json_add_number(cJSON *object, const char *key, double number);
 
-/* Prints to stdout; the exit code, which is `code` unless memory is short. */
-int json_print(const cJSON *root, int code);
+/* Prints to stdout, indented or on one line; the exit code, which is `code` unless memory is short. */
+int json_print(const cJSON *root, bool one_line, int code);
 
 #endif

@@ -7,6 +7,7 @@
 #include "../../loader/quant.h"
 #include "../../runtime/gpu_info.h"
 #include "../../runtime/plan.h"
+#include "../../runtime/sizes.h"
 #include "../../shaders/shared.h"
 #include "../json.h"
 #include "../library.h"
@@ -67,7 +68,7 @@ static hn_status plan_for(const model_header *model, const hn_memory *memory, ui
 
 /* The longest context that fits at all, in blocks of the cache, or the model's. */
 static hn_status find_longest(const model_header *model, const hn_memory *memory, uint32_t kv_type, uint32_t *out, hn_error *err) {
-  uint32_t train = model->config.n_ctx_train, low = 0, high = (train + KV_BLOCK - 1) / KV_BLOCK;
+  uint32_t train = model->config.n_ctx_train, low = 0, high = kv_blocks(train);
   hn_status status = HN_OK;
   while (low < high && !status) {
     uint32_t middle = low + (high - low + 1) / 2, n_ctx = middle * KV_BLOCK < train ? middle * KV_BLOCK : train;
@@ -180,16 +181,9 @@ static int print_json(const hn_device_info *info, const hn_memory *memory, const
     json_add_number(o, "host_bytes", (double)row->plan.host_bytes);
     cJSON_AddItemToArray(list, o);
   }
-  char *text = one_line ? cJSON_PrintUnformatted(root) : cJSON_Print(root);
+  int code = json_print(root, one_line, EXIT_OK);
   cJSON_Delete(root);
-  if (!text) {
-    print_error("no memory for the JSON text");
-    return EXIT_FAILED;
-  }
-  out_write(text, strlen(text));
-  out_write("\n", 1);
-  cJSON_free(text);
-  return EXIT_OK;
+  return code;
 }
 
 /* ---- the whole ---- */
