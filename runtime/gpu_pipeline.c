@@ -1,7 +1,5 @@
 #include "gpu.h"
 
-enum { MAX_CONSTANTS = 8 };
-
 static VkResult make_layout(gpu_device *device, gpu_pipeline *out) {
   VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = GPU_PUSH_BYTES};
   VkPipelineLayoutCreateInfo info = {
@@ -14,7 +12,7 @@ static VkResult make_layout(gpu_device *device, gpu_pipeline *out) {
 
 static VkResult make_pipeline(gpu_device *device, VkShaderModule module, const uint32_t *constants, uint32_t n_constants,
                               gpu_pipeline *out) {
-  VkSpecializationMapEntry entries[MAX_CONSTANTS];
+  VkSpecializationMapEntry entries[GPU_MAX_CONSTANTS];
   for (uint32_t i = 0; i < n_constants; i++)
     entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = i * 4, .size = 4};
   VkSpecializationInfo special = {
@@ -34,8 +32,10 @@ static VkResult make_pipeline(gpu_device *device, VkShaderModule module, const u
 hn_status gpu_pipeline_init(gpu_device *device, const char *name, const uint32_t *spirv, size_t n_words,
                             const uint32_t *constants, uint32_t n_constants, gpu_pipeline *out, hn_error *err) {
   *out = (gpu_pipeline){.name = name};
-  if (n_constants > MAX_CONSTANTS)
-    return hn_fail(err, HN_ERROR_ARGUMENT, "the shader %s: more than %d constants", name, MAX_CONSTANTS);
+  if (n_constants > GPU_MAX_CONSTANTS)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "the shader %s: more than %d constants", name, GPU_MAX_CONSTANTS);
+  for (uint32_t i = 0; i < n_constants; i++)
+    out->constants[i] = constants[i];
   VkShaderModuleCreateInfo info = {
       .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = n_words * 4, .pCode = spirv};
   VkShaderModule module = VK_NULL_HANDLE;

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "tuning.h"
+
 static const char *const names[N_KERNELS] = {
     [KERNEL_NORM_QUANT] = "norm_quant", [KERNEL_QUANTIZE] = "quantize",   [KERNEL_SWIGLU_QUANT] = "swiglu_quant",
     [KERNEL_ARGMAX] = "argmax",         [KERNEL_ROPE_STORE] = "rope_store", [KERNEL_ATTENTION] = "attention",
@@ -31,10 +33,16 @@ bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type) {
   return false;
 }
 
-hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err) {
+hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, const uint32_t *constants, uint32_t n,
+                                hn_error *err) {
   gpu_pipeline *pipeline = &k->pipelines[id][type];
   gpu_pipeline_finish(k->device, pipeline);
-  return gpu_pipeline_init(k->device, module->name, module->words, module->n_words, NULL, 0, pipeline, err);
+  return gpu_pipeline_init(k->device, module->name, module->words, module->n_words, constants, n, pipeline, err);
+}
+
+hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err) {
+  uint32_t constants[GPU_MAX_CONSTANTS], n = tuning_of(&k->device->info, id, module, constants);
+  return kernels_use_constants(k, id, type, module, constants, n, err);
 }
 
 void kernels_init(gpu_device *device, kernels *out) {
@@ -277,5 +285,6 @@ void kernel_matvec(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gp
 void kernel_matmat(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p) {
   struct push_matmul push = push_product(w, p);
   gpu_access a = product_access(w, p);
-  DISPATCH(KERNEL_MATMAT, w->type, &push, groups(w->n_rows, TILE_ROWS), groups(p->n_tokens, MATMAT_TOKENS));
+  matmat_tile tile = matmat_tile_of(k->pipelines[KERNEL_MATMAT][w->type].constants);
+  DISPATCH(KERNEL_MATMAT, w->type, &push, groups(w->n_rows, tile.rows), groups(p->n_tokens, tile.tokens));
 }

@@ -32,8 +32,13 @@ const char *kernel_name(kernel_id id);
 /* Which kernel a module is, and for which type (0: it has none). False where it is none of this build's. */
 bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type);
 
-/* Makes the module's pipeline the one of (id, type); the one before is destroyed. Errors: see gpu_pipeline_init. */
+/* Makes the module's pipeline the one of (id, type), specialized for the device (tuning.h); the one before is destroyed. Errors: see
+ * gpu_pipeline_init. */
 hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err);
+
+/* The same with constants that the caller chooses: (n) of them. */
+hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, const uint32_t *constants, uint32_t n,
+                                hn_error *err);
 
 /* Without a pipeline; variants.h adds them. */
 void kernels_init(gpu_device *device, kernels *out);

@@ -1,17 +1,17 @@
 #version 460
 // matmat: matvec for many tokens, the same bits: chunks are walked in order with a chunk sum and a total.
-// A workgroup is one tile of 16 rows and 32 tokens; an invocation has one row and 4 of the tokens, so that a granule of
-// weights is unpacked once for 4 products. Groups: (ceil(n_rows / 16), ceil(n_tokens / 32)).
+// A workgroup is one tile of 16 rows and 32 tokens (runtime/tuning.c says so to the launch); an invocation has one row and 4 of the tokens,
+// so that a granule of weights is unpacked once for 4 products. Groups: (ceil(n_rows / 16), ceil(n_tokens / 32)).
 #include "buffers.glsl"
 #include "matmul.glsl"
 
-layout(local_size_x = 128) in; // TILE_ROWS * MATMAT_TOKENS / TOKENS
+layout(local_size_x = 128) in;
 
-const uint TOKENS = 4u;
+const uint TOKENS = 4u, TILE_TOKENS = gl_WorkGroupSize.x / TILE_ROWS * TOKENS;
 
 void main() {
   uint row = gl_WorkGroupID.x * TILE_ROWS + gl_LocalInvocationIndex % TILE_ROWS;
-  uint token = gl_WorkGroupID.y * MATMAT_TOKENS + gl_LocalInvocationIndex / TILE_ROWS * TOKENS;
+  uint token = gl_WorkGroupID.y * TILE_TOKENS + gl_LocalInvocationIndex / TILE_ROWS * TOKENS;
   if (token >= p.n_tokens)
     return;
   uint count = min(TOKENS, p.n_tokens - token);

@@ -32,7 +32,6 @@ typedef unsigned int uint;
 #define KV_BLOCK 64    /* cache positions whose softmax is one unit */
 #define HEAD_BLOCK 32  /* values of a head of q or k that share a scale */
 #define NORM_LANES 256 /* lanes of the square sum */
-#define MATMAT_TOKENS 32 /* tokens of a matrix-matrix workgroup */
 #define P_MAX 2047.0f                     /* the largest attention weight, an integer of 11 bits */
 #define P_STEP 4.88519785051291646e-4f    /* 1 / 2047 */
 

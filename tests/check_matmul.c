@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "../runtime/kernels_cpu.h"
+#include "../runtime/tuning.h"
 #include "check.h"
 
 typedef struct matmul_case {
@@ -35,6 +36,8 @@ static void launch(void *data) {
     kernel_matmat(a->c->cmd, &a->c->kernels, &w, &p);
 }
 
+enum { BENCH_TOKENS = 512 };
+
 /* Rows of y lie apart by more than a row, as q, k and v lie in one buffer. */
 static void draw_shape(check *c, matmul_case *a) {
   uint32_t unit = quant_info(c->type).block_weights / QUANT_GRANULE;
@@ -44,7 +47,7 @@ static void draw_shape(check *c, matmul_case *a) {
     const uint32_t *shape = shapes[c->n_cases % (many || c->type != QUANT_Q6_K ? 2 : 3)];
     a->n_rows = shape[0];
     a->n_granules = shape[1] / QUANT_GRANULE;
-    a->n_tokens = many ? MATMAT_TOKENS + 1 : 1;
+    a->n_tokens = !many ? 1 : c->measure ? BENCH_TOKENS : matmat_tile_of(c->kernels.pipelines[c->id][c->type].constants).tokens + 1;
   } else {
     a->n_rows = check_size(c, 1, 70);
     a->n_granules = unit * check_size(c, 1, 200 / unit);

@@ -6,6 +6,7 @@
  *   driver NAME VERSION
  *   limit NUMBER NAME      shared_bytes, invocations: what a workgroup can have
  *   module FILE            what follows is about this module; it is written before the driver is called
+ *   constants N ...        what it is specialized with on such a device (runtime/tuning.c): constant_id 0, 1, ...
  *   error TEXT             the module does not compile
  *   statistic VALUE NAME   names are the driver's and contain spaces
  *   code NAME              the machine code; its lines follow, each behind a tab
@@ -18,11 +19,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <volk.h>
 
-enum { PUSH_BYTES = 128, MAX_FAMILIES = 32 };
+#include "../../runtime/gpu_info.h"
+#include "../../runtime/tuning.h"
+
+enum { PUSH_BYTES = GPU_PUSH_BYTES, MAX_FAMILIES = 32 };
 
 static VkPhysicalDevice physical;
+static hn_device_info device_info;
 static VkDevice device;
 static VkPipelineLayout layout;
 
@@ -47,6 +51,7 @@ static int open_instance(void) {
 }
 
 static void describe_device(void) {
+  gpu_info_read(physical, &device_info);
   VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
   VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &driver};
   vkGetPhysicalDeviceProperties2(physical, &properties);
@@ -120,7 +125,32 @@ static uint32_t *read_module(const char *path, size_t *bytes) {
   return words;
 }
 
-static VkResult make_pipeline(const uint32_t *words, size_t bytes, VkPipeline *out) {
+/* The module of this build that a file is, by its name; NULL: none. */
+static const spirv_module *module_of(const char *path) {
+  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+  for (const spirv_module *m = spirv_modules; m->name; m++)
+    if (strncmp(name, m->name, strlen(m->name)) == 0 && strcmp(name + strlen(m->name), ".spv") == 0)
+      return m;
+  return NULL;
+}
+
+static uint32_t find_constants(const char *path, uint32_t constants[GPU_MAX_CONSTANTS]) {
+  const spirv_module *module = module_of(path);
+  kernel_id id;
+  uint32_t type, n = module && kernel_of(module, &id, &type) ? tuning_of(&device_info, id, module, constants) : 0;
+  printf("constants");
+  for (uint32_t i = 0; i < n; i++)
+    printf(" %u", (unsigned)constants[i]);
+  printf("\n");
+  return n;
+}
+
+static VkResult make_pipeline(const uint32_t *words, size_t bytes, const uint32_t *constants, uint32_t n_constants, VkPipeline *out) {
+  VkSpecializationMapEntry entries[GPU_MAX_CONSTANTS];
+  for (uint32_t i = 0; i < n_constants; i++)
+    entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = i * 4, .size = 4};
+  VkSpecializationInfo special = {
+      .mapEntryCount = n_constants, .pMapEntries = entries, .dataSize = n_constants * 4u, .pData = constants};
   VkShaderModuleCreateInfo module_info = {
       .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = bytes, .pCode = words};
   VkShaderModule module;
@@ -133,7 +163,8 @@ static VkResult make_pipeline(const uint32_t *words, size_t bytes, VkPipeline *o
       .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                 .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                 .module = module,
-                .pName = "main"},
+                .pName = "main",
+                .pSpecializationInfo = &special},
       .layout = layout,
   };
   result = vkCreateComputePipelines(device, VK_NULL_HANDLE, 1, &info, NULL, out);
@@ -195,10 +226,12 @@ static void write_code(const VkPipelineExecutableInfoKHR *executable) {
 static void compile(const char *path) {
   size_t bytes = 0;
   uint32_t *words = read_module(path, &bytes);
+  uint32_t constants[GPU_MAX_CONSTANTS];
   printf("module %s\n", path);
+  uint32_t n_constants = find_constants(path, constants);
   fflush(stdout);
   VkPipeline pipeline = VK_NULL_HANDLE;
-  VkResult result = words ? make_pipeline(words, bytes, &pipeline) : VK_ERROR_UNKNOWN;
+  VkResult result = words ? make_pipeline(words, bytes, constants, n_constants, &pipeline) : VK_ERROR_UNKNOWN;
   free(words);
   if (!words || result) {
     printf("error %s (VkResult %d)\n", words ? "does not compile" : "cannot be read", (int)result);

@@ -213,8 +213,8 @@ def matvec_granules(module):
     return 2 * (8 if module.removeprefix("matvec_") in SUPER_BLOCKS else 4)
 
 
-def loop_cost(program, module):
-    """Instructions of the loop over K for each 32 multiply-adds; None: the kernel has no such loop."""
+def loop_cost(program, module, constants=()):
+    """constants: what the module is specialized with. Instructions of the loop over K for each 32 multiply-adds; None: the kernel has no such loop."""
     depth, work = WORK.get(module.split("_")[0], (0, []))
     if not work:
         return None

@@ -1,12 +1,14 @@
 """Reads what a compute module asks of a workgroup out of its SPIR-V (version 1.6, sections 2.3 and 3.52): invocations and bytes of
-shared memory. Specialization constants count with their defaults."""
+shared memory."""
 import math
+import operator
 import struct
 
 MAGIC, HEADER_WORDS = 0x07230203, 5
 EXECUTION_MODE, TYPE_BOOL, TYPE_INT, TYPE_FLOAT, TYPE_VECTOR, TYPE_ARRAY, TYPE_STRUCT, TYPE_POINTER = 16, 20, 21, 22, 23, 28, 30, 32
-CONSTANT, SPEC_CONSTANT, VARIABLE, EXECUTION_MODE_ID = 43, 50, 59, 331
-LOCAL_SIZE, LOCAL_SIZE_ID, WORKGROUP = 17, 38, 4
+CONSTANT, SPEC_CONSTANT, SPEC_CONSTANT_OP, VARIABLE, DECORATE, EXECUTION_MODE_ID = 43, 50, 52, 59, 71, 331
+LOCAL_SIZE, LOCAL_SIZE_ID, WORKGROUP, SPEC_ID = 17, 38, 4, 1
+OPERATORS = {128: operator.add, 130: operator.sub, 132: operator.mul, 134: operator.floordiv}  # of unsigned integers
 
 
 def instructions(data):
@@ -22,12 +24,16 @@ def instructions(data):
         at += count
 
 
-def workgroup(data):
-    """(invocations, bytes of shared memory)"""
-    constants, sizes, pointees, local_size, shared = {}, {}, {}, None, 0
+def workgroup(data, special=()):
+    """(invocations, bytes of shared memory); special: values of constant_id 0, 1, ...; the others have their defaults"""
+    constants, ids, sizes, pointees, local_size, shared = {}, {}, {}, {}, None, 0
     for op, a in instructions(data):
-        if op in (CONSTANT, SPEC_CONSTANT):
-            constants[a[1]] = a[2]
+        if op == DECORATE and a[1] == SPEC_ID:
+            ids[a[0]] = a[2]
+        elif op in (CONSTANT, SPEC_CONSTANT):
+            constants[a[1]] = special[ids[a[1]]] if ids.get(a[1], len(special)) < len(special) else a[2]
+        elif op == SPEC_CONSTANT_OP and a[2] in OPERATORS:
+            constants[a[1]] = OPERATORS[a[2]](constants[a[3]], constants[a[4]])
         elif op == TYPE_BOOL:
             sizes[a[0]] = 4
         elif op in (TYPE_INT, TYPE_FLOAT):

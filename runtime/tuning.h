@@ -1,0 +1,30 @@
+/*
+ * tuning.h: the specialization constants of the kernels: what differs per device and changes no bit. One table, in tuning.c.
+ */
+#ifndef HN_TUNING_H
+#define HN_TUNING_H
+
+#include "kernels.h"
+
+/* The constants of matmat, in the order of their constant_id. */
+typedef enum matmat_constant {
+  MATMAT_INVOCATIONS, /* of a workgroup */
+  MATMAT_ROW_LANES,   /* of them side by side along the rows; the others lie along the tokens */
+  MATMAT_LANE_ROWS,   /* of an invocation */
+  MATMAT_LANE_TOKENS,
+  N_MATMAT_CONSTANTS
+} matmat_constant;
+
+typedef struct matmat_tile { /* what a workgroup computes */
+  uint32_t rows, tokens;
+} matmat_tile;
+
+matmat_tile matmat_tile_of(const uint32_t constants[N_MATMAT_CONSTANTS]);
+
+/* Writes the constants of constant_id 0, 1, ... that a module of a kernel gets on a device; returns their number. */
+uint32_t tuning_of(const hn_device_info *device, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]);
+
+/* The same for every choice that some device gets, one after the other; 0 constants behind the last, and where a kernel has none. */
+uint32_t tuning_choice(uint32_t choice, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]);
+
+#endif
