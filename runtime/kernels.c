@@ -279,7 +279,7 @@ static gpu_access product_access(const gpu_matrix *w, const gpu_product *p) {
 void kernel_matvec(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p) {
   struct push_matmul push = push_product(w, p);
   gpu_access a = product_access(w, p);
-  DISPATCH(KERNEL_MATVEC, w->type, &push, groups(w->n_rows, TILE_ROWS), p->n_tokens);
+  DISPATCH(KERNEL_MATVEC, w->type, &push, groups(w->n_rows, matvec_rows_of(k->pipelines[KERNEL_MATVEC][w->type].constants)), p->n_tokens);
 }
 
 void kernel_matmat(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p) {

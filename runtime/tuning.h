@@ -6,6 +6,12 @@
 
 #include "kernels.h"
 
+/* The constants of matvec (shaders/matvec.glsl), in the order of their constant_id. */
+typedef enum matvec_constant { MATVEC_LANES, MATVEC_CHUNK_LANES, N_MATVEC_CONSTANTS } matvec_constant;
+
+/* Rows of a workgroup. */
+uint32_t matvec_rows_of(const uint32_t constants[N_MATVEC_CONSTANTS]);
+
 /* The constants of matmat, in the order of their constant_id. */
 typedef enum matmat_constant {
   MATMAT_INVOCATIONS, /* of a workgroup */

@@ -14,6 +14,8 @@ layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Flo
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Pairs { vec2 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer WordsOut { uint at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer FloatsOut { float at[]; };
+// What other workgroups of the same dispatch wrote: see arrival.glsl.
+layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer FloatsShared { float at[]; };
 
 bool present(uvec2 address) {
   return (address.x | address.y) != 0u;

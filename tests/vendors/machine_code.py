@@ -206,6 +206,10 @@ def loops_at(loops, depth):
     return loops_at([inner for loop in loops for inner in loop.inner], depth - 1)
 
 
+def innermost(loops):
+    return [found for loop in loops for found in (innermost(loop.inner) if loop.inner else [loop])]
+
+
 def matvec_granules(module):
     """ROWS * STEP of matvec.comp. What is left of a chunk behind the loop is not counted."""
     if module.endswith("_intf32"):
@@ -221,6 +225,8 @@ def loop_cost(program, module, constants=()):
     if module.startswith("matvec"):
         work = [w * matvec_granules(module) for w in work]
     found = sorted(loops_at(program.loops, depth), key=program.size, reverse=True)
+    if module.startswith("matvec"):  # one loop or two deep, as a lane has one chunk or more; the loops that add chunks are smaller
+        found = sorted(innermost(program.loops), key=program.size, reverse=True)[:1]
     if len(found) != len(work) or any(loop.inner for loop in found):
         raise Error(f"{len(found)} loops at depth {depth}, not {len(work)} without inner loops")
     dot4 = program.count(DOT4, found[0])

@@ -1,0 +1,119 @@
+// matvec.glsl: rows of weights times one q8 row, for the kernels of one or a few tokens.
+//
+// A workgroup is LANES x CHUNK_LANES invocations; one has ROWS neighbouring rows (of each of MATRICES matrices, which follow each other) and
+// N_CHUNKS / CHUNK_LANES chunks of them. Of one row in a lane for all chunks (CHUNK_LANES 1) there is nothing to add up behind: for few, fast
+// cores. STEP granules make an iteration.
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_KHR_shader_subgroup_ballot : require
+#include "matmul.glsl"
+
+#ifndef MATRICES
+#define MATRICES 1u
+#endif
+
+// Rows of an invocation: they share the activations. Neighbours, so that one word has the f16 d of both.
+const uint ROWS = 2u, PRODUCTS = ROWS * MATRICES;
+layout(constant_id = 0) const uint LANES = 16u; // a multiple of 16: 32 rows
+layout(constant_id = 1) const uint CHUNK_LANES = 8u;
+// Granules that share the computation of addresses, and the header of a super-block. 8 of f32 multiply-adds would be too much code.
+#ifdef INT_F32
+const uint STEP = 2u;
+#else
+const uint STEP = max(UNIT_GRANULES, 4u);
+#endif
+
+layout(local_size_x_id = 0, local_size_y_id = 1) in;
+
+shared float chunk_sums[N_CHUNKS][PRODUCTS][LANES];
+
+// Activations of STEP granules from a multiple of STEP on: constant offsets from one address.
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer StepBlocks { uvec4 at[][STEP][2]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer StepFloats { float at[][STEP]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer StepWords { uint at[][STEP]; };
+
+// Granule k + j of a token's activations, in an iteration that begins with k. What has the same address in all lanes lavapipe reads where no
+// lane is active, too (behind the last iteration of a loop, say): there every address must be one of the token's.
+Input load_step_input(uint token, uint k, uint j) {
+  const bool clamped = CHUNK_LANES == 1u;
+  if (UNIT_GRANULES == 1u) // chunks begin anywhere
+    return load_input(token * p.n_granules + (clamped ? min(k + j, p.n_granules - 1u) : k + j));
+  uint at = (token * p.n_granules + (clamped ? min(k, p.n_granules - STEP) : k)) / STEP;
+  return input_of(StepBlocks(p.x_q).at[at][j][0], StepBlocks(p.x_q).at[at][j][1], StepFloats(p.x_d).at[at][j], StepWords(p.x_sums).at[at][j]);
+}
+
+// The first row of the invocation, and of the workgroup.
+uint first_row() {
+  return (gl_WorkGroupID.x * LANES + gl_LocalInvocationID.x) * ROWS;
+}
+
+// Adds granules k .. k + n - 1 of the rows from `row` of a tile on. Addresses are indices of uniform bases: lavapipe at 512 bits crashes on others.
+void add_granules(Planes w, uint tile, uint row, uint token, uint k, uint n, inout float acc[PRODUCTS]) {
+  uint i = (tile * p.n_granules + k) * TILE_ROWS + row, super = (tile * (p.n_granules / UNIT_GRANULES) + k / UNIT_GRANULES) * TILE_ROWS + row;
+  [[unroll]] for (uint j = 0u; j < n; j++) {
+    Input x = load_step_input(token, k, j);
+    [[unroll]] for (uint r = 0u; r < PRODUCTS; r++) {
+      uint apart = r / ROWS * p.n_rows, in_tile = j * TILE_ROWS + r % ROWS; // n_rows is a multiple of 32 where there are several matrices
+      Granule g = load_codes(w, i + apart * p.n_granules + in_tile, super + apart * (p.n_granules / UNIT_GRANULES) + r % ROWS,
+                             STEP == 8u ? j : k % UNIT_GRANULES + j);
+      acc[r] = add_granule(acc[r], g, x);
+    }
+  }
+}
+
+void multiply_chunk(Planes w, uint tile, uint row, uint token, uvec2 range, out float acc[PRODUCTS]) {
+  for (uint r = 0u; r < PRODUCTS; r++)
+    acc[r] = 0.0;
+  uint k = range.x;
+  for (; k + STEP <= range.y; k += STEP)
+    add_granules(w, tile, row, token, k, STEP, acc);
+  if (UNIT_GRANULES == 1u) { // the rest of less than STEP
+    uint rest = range.y - k;
+    if (STEP > 2u && rest >= 2u)
+      add_granules(w, tile, row, token, k, 2u, acc);
+    if (rest % 2u != 0u)
+      add_granules(w, tile, row, token, range.y - 1u, 1u, acc);
+  }
+}
+
+// The sums of all chunks, from left to right.
+void add_chunks(out float total[PRODUCTS]) {
+  bool first = true;
+  for (uint c = 0u; c < N_CHUNKS; c++) {
+    uvec2 range = chunk_range(c);
+    if (range.x == range.y)
+      continue;
+    for (uint r = 0u; r < PRODUCTS; r++)
+      total[r] = first ? chunk_sums[c][r][gl_LocalInvocationID.x] : total[r] + chunk_sums[c][r][gl_LocalInvocationID.x];
+    first = false;
+  }
+}
+
+// The products of the invocation's rows with a token. False in invocations that share those of others. n_granules is at least 1.
+bool multiply_rows(uint token, out float total[PRODUCTS]) {
+  Planes w = Planes(p.w_q, p.w_high, p.w_scale, p.w_d);
+  uint x = gl_LocalInvocationID.x, y = gl_LocalInvocationID.y;
+  // Lanes behind the last tile repeat it.
+  uint tile = min(first_row() / TILE_ROWS, (p.n_rows - 1u) / TILE_ROWS), row = x * ROWS % TILE_ROWS;
+  if (LANES % gl_SubgroupSize == 0u)
+    y = subgroupBroadcastFirst(y); // so that a compiler sees that a subgroup shares its activations
+  float acc[PRODUCTS];
+  bool first = true;
+  for (uint i = 0u; i < N_CHUNKS / CHUNK_LANES; i++) {
+    uint c = y * (N_CHUNKS / CHUNK_LANES) + i;
+    uvec2 range = chunk_range(c);
+    multiply_chunk(w, tile, row, token, range, acc);
+    for (uint r = 0u; r < PRODUCTS; r++)
+      if (CHUNK_LANES > 1u)
+        chunk_sums[c][r][x] = acc[r];
+      else if (range.x != range.y)
+        total[r] = first ? acc[r] : total[r] + acc[r];
+    if (CHUNK_LANES == 1u && range.x != range.y)
+      first = false;
+  }
+  if (CHUNK_LANES == 1u)
+    return true;
+  barrier();
+  if (y == 0u)
+    add_chunks(total);
+  return y == 0u;
+}
