@@ -15,9 +15,7 @@ typedef struct forward_gpu {
   plan plan;   /* of this session */
   arena arena; /* all that it allocates on the device and of the host for it */
   arena_place logits, readback; /* see logits_bytes */
-  int32_t *ids;
-  float *rotation;
-  VkDeviceAddress ids_at, rotation_at;
+  arena_place input, input_copy; /* see activations.input: the kernels read the device's copy */
   VkDeviceAddress x, qkv, o, gate, up, q, q_d; /* as in forward_cpu */
   gpu_q8 a;
   const forward_step *step; /* of the current call */
@@ -33,8 +31,14 @@ static uint32_t kv_width(const forward_gpu *f) {
   return f->weights->config.n_kv_heads * f->weights->config.head_dim;
 }
 
+static void copy_input(forward_gpu *f) {
+  uint64_t bytes = input_bytes(&f->weights->config, f->step->n);
+  gpu_cmd_copy(f->cmd, f->input.buffer, f->input.offset, f->input_copy.buffer, f->input_copy.offset, bytes);
+  gpu_cmd_barrier(f->cmd);
+}
+
 static void embed(forward_gpu *f) {
-  kernel_embed(f->cmd, &f->weights->kernels, &f->weights->tok_embd, f->ids_at, f->x, f->step->n);
+  kernel_embed(f->cmd, &f->weights->kernels, &f->weights->tok_embd, f->input_copy.address, f->x, f->step->n);
   gpu_cmd_barrier(f->cmd);
 }
 
@@ -68,14 +72,14 @@ static void attention(forward_gpu *f, uint32_t layer) {
   multiply(f, &l->matrices[WK], f->a, n, l->vectors[BK], 0, f->qkv + 4ull * q_width(f), stride);
   multiply(f, &l->matrices[WV], f->a, n, l->vectors[BV], 0, f->qkv + 4ull * (q_width(f) + kv_width(f)), stride);
   gpu_cmd_barrier(f->cmd);
-  struct push_rope_store rotate = {f->qkv,     f->rotation_at, f->q,        f->q_d,          device,         host,
-                                   c->n_heads, c->n_kv_heads,  c->head_dim, n_device_blocks, f->step->first};
-  kernel_rope_store(f->cmd, k, f->plan.kv_type, &rotate, n);
+  VkDeviceAddress positions = f->input_copy.address + 4ull * n, rotation = positions + 4ull * n;
+  kv_tokens tokens = {n, f->step->first, f->step->first + n};
+  struct push_rope_store rotate = {positions, rotation, f->qkv, f->q, f->q_d, device, host, c->n_heads, c->n_kv_heads, c->head_dim, n_device_blocks};
+  kernel_rope_store(f->cmd, k, f->plan.kv_type, &rotate, &tokens);
   gpu_cmd_barrier(f->cmd);
-  struct push_attention attend = {f->q,       f->q_d,        device,      host,            f->o,
-                                  c->n_heads, c->n_kv_heads, c->head_dim, n_device_blocks, f->step->first,
+  struct push_attention attend = {positions, f->q, f->q_d, device, host, f->o, c->n_heads, c->n_kv_heads, c->head_dim, n_device_blocks,
                                   kv_score_scale(f->plan.kv_type, c->head_dim)};
-  kernel_attention(f->cmd, k, f->plan.kv_type, &attend, n);
+  kernel_attention(f->cmd, k, f->plan.kv_type, &attend, &tokens);
   gpu_cmd_barrier(f->cmd);
   struct push_quantize quantize = {f->o, f->a.q, f->a.d, f->a.sums, n * (q_width(f) / ACT_BLOCK)};
   kernel_quantize(f->cmd, k, &quantize);
@@ -142,8 +146,10 @@ static hn_status end_layer(forward_gpu *f, hn_error *err) {
 static hn_status run_layers(forward_gpu *f, hn_error *err) {
   uint32_t n_layers = f->weights->config.n_layers;
   hn_status status = gpu_cmd_begin(f->cmd, err);
-  if (!status)
+  if (!status) {
+    copy_input(f);
     embed(f);
+  }
   for (uint32_t i = 0; i < n_layers && !status; i++) {
     attention(f, i);
     feed_forward(f, i);
@@ -161,13 +167,22 @@ static void read_results(const forward_gpu *f) {
     memcpy(step->argmax, from + row_bytes(f, FORWARD_ALL_MAX), 4);
 }
 
+/* One piece without gaps for any number of tokens, so that one copy takes it to the device. */
+static void write_input(const forward_gpu *f) {
+  const forward_step *step = f->step;
+  uint32_t *words = f->input.mapped, *positions = words + step->n;
+  memcpy(words, step->ids, step->n * sizeof *step->ids);
+  for (uint32_t i = 0; i < step->n; i++)
+    positions[i] = step->first + i;
+  rope_fill(&f->weights->rope, step->first, step->n, (float *)(void *)(positions + step->n));
+}
+
 static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
   forward_gpu *f = (forward_gpu *)base;
   f->step = step;
   if (atomic_load(step->cancel))
     return hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
-  memcpy(f->ids, step->ids, step->n * sizeof *step->ids);
-  rope_fill(&f->weights->rope, step->first, step->n, f->rotation);
+  write_input(f);
   hn_status status = run_layers(f, err);
   if (status)
     return status;
@@ -259,11 +274,9 @@ static hn_status make_plan(forward_gpu *f, const forward_params *params, hn_erro
 }
 
 static void point(forward_gpu *f) {
-  const model_config *c = &f->weights->config;
-  activations a = activations_of(c, f->base.n_batch);
-  VkDeviceAddress at = arena_at(&f->arena, f->plan.activations).address;
-  arena_place input = arena_at(&f->arena, f->plan.input);
-  uint64_t ids = 4ull * f->base.n_batch;
+  activations a = activations_of(&f->weights->config, f->base.n_batch);
+  arena_place scratch = arena_at(&f->arena, f->plan.activations);
+  VkDeviceAddress at = scratch.address;
   f->x = at + a.x;
   f->qkv = at + a.qkv;
   f->o = at + a.o;
@@ -274,10 +287,10 @@ static void point(forward_gpu *f) {
   f->a = (gpu_q8){at + a.a_q, at + a.a_d, at + a.a_sums};
   f->logits = arena_at(&f->arena, f->plan.logits);
   f->readback = arena_at(&f->arena, f->plan.readback);
-  f->rotation = input.mapped;
-  f->rotation_at = input.address;
-  f->ids = (int32_t *)input.mapped + ids / 4 * c->head_dim;
-  f->ids_at = input.address + ids * c->head_dim;
+  f->input = arena_at(&f->arena, f->plan.input);
+  f->input_copy = scratch;
+  f->input_copy.offset += a.input;
+  f->input_copy.address += a.input;
 }
 
 hn_status forward_gpu_create(const gpu_weights *weights, const forward_params *params, forward **out, hn_error *err) {

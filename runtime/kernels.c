@@ -225,30 +225,32 @@ static void touch_cache(gpu_access *a, touch fn, const cache_shape *c, uint32_t 
     touch_rows(a, fn, c, whole, 0, end % KV_BLOCK);
 }
 
-void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_rope_store *push, uint32_t n_tokens) {
-  uint64_t n_heads = (uint64_t)n_tokens * push->n_heads, n_all = n_heads + 2ull * n_tokens * push->n_kv_heads;
+void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_rope_store *push, const kv_tokens *tokens) {
+  uint64_t n_heads = (uint64_t)tokens->n * push->n_heads, n_all = n_heads + 2ull * tokens->n * push->n_kv_heads;
   cache_shape c = shape_of(kv_type, push->kv_device, push->kv_host, push->n_device_blocks, push->n_kv_heads, push->head_dim);
   gpu_access a = {0};
+  reads(&a, push->positions, 4ull * tokens->n);
+  reads(&a, push->rotation, 4ull * tokens->n * push->head_dim);
   reads(&a, push->qkv, 4 * n_all * push->head_dim);
-  reads(&a, push->rotation, 4ull * n_tokens * push->head_dim);
   writes(&a, push->q, 4 * n_heads * HEAD_WORDS(push->head_dim));
   writes(&a, push->q_d, 4 * n_heads * HEAD_SCALES(push->head_dim));
-  touch_cache(&a, writes_runs, &c, push->first, push->first + n_tokens);
+  touch_cache(&a, writes_runs, &c, tokens->first, tokens->end);
   computes(&a, n_all * push->head_dim, 5);
-  DISPATCH(KERNEL_ROPE_STORE, kv_type, push, push->n_heads + push->n_kv_heads, n_tokens);
+  DISPATCH(KERNEL_ROPE_STORE, kv_type, push, push->n_heads + push->n_kv_heads, tokens->n);
 }
 
-void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, uint32_t n_tokens) {
-  uint64_t n_heads = (uint64_t)n_tokens * push->n_heads;
+void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, const kv_tokens *tokens) {
+  uint64_t n_heads = (uint64_t)tokens->n * push->n_heads;
   cache_shape c = shape_of(kv_type, push->kv_device, push->kv_host, push->n_device_blocks, push->n_kv_heads, push->head_dim);
   gpu_access a = {0};
+  reads(&a, push->positions, 4ull * tokens->n);
   reads(&a, push->q, 4 * n_heads * HEAD_WORDS(push->head_dim));
   reads(&a, push->q_d, 4 * n_heads * HEAD_SCALES(push->head_dim));
-  touch_cache(&a, reads_runs, &c, 0, push->first + n_tokens);
+  touch_cache(&a, reads_runs, &c, 0, tokens->end);
   writes(&a, push->o, 4 * n_heads * push->head_dim);
-  uint64_t n_seen = (uint64_t)push->first * n_tokens + (uint64_t)n_tokens * (n_tokens + 1) / 2; /* by all tokens together */
+  uint64_t n = tokens->n, n_seen = n * (tokens->end - n) + n * (n + 1) / 2; /* by all together, where they are the last ones */
   a.ops = 4 * n_seen * push->n_heads * push->head_dim;
-  DISPATCH(KERNEL_ATTENTION, kv_type, push, push->n_heads, n_tokens);
+  DISPATCH(KERNEL_ATTENTION, kv_type, push, push->n_heads, tokens->n);
 }
 
 void kernel_argmax(gpu_cmd *cmd, const kernels *k, const struct push_argmax *push) {

@@ -67,6 +67,11 @@ typedef struct gpu_product { /* see push_matmul */
   uint32_t n_tokens, y_stride;
 } gpu_product;
 
+typedef struct kv_tokens { /* whose positions are in the device's memory: they may change between runs of one recording */
+  uint32_t n;
+  uint32_t first, end; /* all lie in first .. end - 1 */
+} kv_tokens;
+
 void kernel_embed(gpu_cmd *cmd, const kernels *k, const gpu_matrix *table, VkDeviceAddress ids, VkDeviceAddress x, uint32_t n_tokens);
 
 /* Tiles first .. first + n - 1 of `to` from `raw`: their rows as a file has them, packed; zeros for rows that `to` does not have. */
@@ -75,8 +80,8 @@ void kernel_rearrange(gpu_cmd *cmd, const kernels *k, const gpu_matrix *to, uint
 void kernel_norm_quant(gpu_cmd *cmd, const kernels *k, const struct push_norm *push, uint32_t n_tokens);
 void kernel_quantize(gpu_cmd *cmd, const kernels *k, const struct push_quantize *push);
 void kernel_swiglu_quant(gpu_cmd *cmd, const kernels *k, const struct push_swiglu *push);
-void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_rope_store *push, uint32_t n_tokens);
-void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, uint32_t n_tokens);
+void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_rope_store *push, const kv_tokens *tokens);
+void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, const kv_tokens *tokens);
 void kernel_argmax(gpu_cmd *cmd, const kernels *k, const struct push_argmax *push);
 void kernel_matvec(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p);
 void kernel_matmat(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p);

@@ -41,7 +41,7 @@ static uint64_t layer_bytes(const model_layer *layer) {
 
 static uint64_t host_bytes_of_session(const model_config *c, uint32_t n_batch) {
   uint64_t logits = align(logits_bytes(c));
-  return 2 * logits + align(4ull * n_batch * (1 + c->head_dim));
+  return 2 * logits + align(input_bytes(c, n_batch));
 }
 
 /* ---- what goes where ---- */
@@ -171,7 +171,7 @@ static void add_session(builder *b, const sums *s, uint32_t index) {
   const hn_plan_item *scratch = add(b, HN_PLAN_ACTIVATIONS, "activations", -1, PLAN_DEVICE, activations_of(c, p->base.n_batch).bytes);
   const hn_plan_item *logits = add(b, HN_PLAN_LOGITS, "logits", -1, PLAN_DEVICE, logits_bytes(c));
   const hn_plan_item *readback = add(b, HN_PLAN_LOGITS, "logits, read back", -1, PLAN_READBACK, logits_bytes(c));
-  const hn_plan_item *input = add(b, HN_PLAN_LOGITS, "tokens and rotation", -1, PLAN_HOST, 4ull * p->base.n_batch * (1 + c->head_dim));
+  const hn_plan_item *input = add(b, HN_PLAN_LOGITS, "tokens and rotation", -1, PLAN_HOST, input_bytes(c, p->base.n_batch));
   add(b, HN_PLAN_LOGITS, "tokens and logits", -1, PLAN_PROCESS, logits_bytes(c) + 4ull * p->base.n_ctx);
   for (uint32_t i = 0; i < c->n_layers; i++) {
     const hn_plan_item *device = add(b, HN_PLAN_KV_CACHE, "KV cache", (int32_t)i, PLAN_DEVICE, (p->n_blocks - p->n_host_blocks) * block);

@@ -68,6 +68,10 @@ void selftest_fill(selftest_input *in) {
   fill_floats(&r, in->bias, SELFTEST_ROWS, 1);
   for (int i = 0; i < SELFTEST_ACT_ROWS; i++)
     in->ids[i] = i * (SELFTEST_ROWS - 1) / (SELFTEST_ACT_ROWS - 1);
+  for (uint32_t i = 0; i < SELFTEST_ATTEND; i++) {
+    in->positions[i] = SELFTEST_FIRST + i;
+    in->stored[i] = SELFTEST_STORE + i;
+  }
   fill_floats(&r, in->qkv, sizeof in->qkv / 4, 5);
   fill_floats(&r, in->rotation, sizeof in->rotation / 4, 1);
   fill_codes(&r, in->query, sizeof in->query);
@@ -246,14 +250,14 @@ static void launch_cached(selftest *self, const kernels *k, kernel_id id, uint32
   selftest_fill_cache(kv_type, self->in.mapped);
   if (id == KERNEL_ROPE_STORE)
     kernel_rope_store(self->cmd, k, kv_type,
-                      &(struct push_rope_store){IN(qkv), IN(rotation), OUT(query.q), OUT(query.d), OUT(cache.device), OUT(cache.host), heads,
-                                                kv, dim, 1, SELFTEST_STORE},
-                      SELFTEST_ATTEND);
+                      &(struct push_rope_store){IN(stored), IN(rotation), IN(qkv), OUT(query.q), OUT(query.d), OUT(cache.device), OUT(cache.host),
+                                                heads, kv, dim, 1},
+                      &(kv_tokens){SELFTEST_ATTEND, SELFTEST_STORE, SELFTEST_STORE + SELFTEST_ATTEND});
   else
     kernel_attention(self->cmd, k, kv_type,
-                     &(struct push_attention){IN(query), IN(query_d), IN(kv_device), IN(kv_host), OUT(o), heads, kv, dim,
-                                              SELFTEST_DEVICE_BLOCKS, SELFTEST_FIRST, kv_score_scale(kv_type, dim)},
-                     SELFTEST_ATTEND);
+                     &(struct push_attention){IN(positions), IN(query), IN(query_d), IN(kv_device), IN(kv_host), OUT(o), heads, kv, dim,
+                                              SELFTEST_DEVICE_BLOCKS, kv_score_scale(kv_type, dim)},
+                     &(kv_tokens){SELFTEST_ATTEND, SELFTEST_FIRST, SELFTEST_FIRST + SELFTEST_ATTEND});
 }
 
 static void launch_typed(selftest *self, const kernels *k, kernel_id id, const gpu_matrix *w) {

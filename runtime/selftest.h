@@ -30,6 +30,7 @@ typedef struct selftest_input {
   _Alignas(16) int16_t sums[SELFTEST_TOKENS * SELFTEST_BLOCKS * 2];
   _Alignas(16) float bias[SELFTEST_ROWS];
   _Alignas(16) int32_t ids[SELFTEST_ACT_ROWS];
+  _Alignas(16) uint32_t positions[SELFTEST_ATTEND], stored[SELFTEST_ATTEND]; /* of attention, of rope_store */
   _Alignas(16) float qkv[SELFTEST_ATTEND * (SELFTEST_HEADS + 2 * SELFTEST_KV_HEADS) * SELFTEST_HEAD_DIM];
   _Alignas(16) float rotation[SELFTEST_ATTEND * SELFTEST_HEAD_DIM];
   _Alignas(16) int8_t query[SELFTEST_ATTEND * SELFTEST_HEADS * HEAD_WORDS(SELFTEST_HEAD_DIM) * 4];

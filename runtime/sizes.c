@@ -11,11 +11,16 @@ static uint64_t take(uint64_t *end, uint64_t bytes) {
   return at;
 }
 
+uint64_t input_bytes(const model_config *c, uint64_t n) {
+  return 4 * n * (2 + (uint64_t)c->head_dim);
+}
+
 activations activations_of(const model_config *c, uint64_t n) {
   uint64_t n_q = (uint64_t)c->n_heads * c->head_dim, n_kv = (uint64_t)c->n_kv_heads * c->head_dim, end = 0;
   uint64_t widest = c->n_embd > c->n_ff ? c->n_embd : c->n_ff;
   widest = widest > n_q ? widest : n_q;
   activations a;
+  a.input = take(&end, input_bytes(c, n));
   a.x = take(&end, 4 * n * c->n_embd);
   a.qkv = take(&end, 4 * n * (n_q + 2 * n_kv));
   a.o = take(&end, 4 * n * n_q);

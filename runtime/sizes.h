@@ -5,6 +5,7 @@
 #include "../loader/model.h"
 
 typedef struct activations { /* what a batch of tokens needs between the kernels, in one piece; offsets in bytes, multiples of 16 */
+  uint64_t input;        /* (n) ids, (n) positions, (n, head_dim / 2) pairs of cos and sin, one behind the other: see input_bytes */
   uint64_t x;            /* (n, n_embd) f32: the residual stream */
   uint64_t qkv;          /* (n, n_heads + 2 n_kv_heads, head_dim) f32 */
   uint64_t o;            /* (n, n_heads, head_dim) f32 */
@@ -13,6 +14,9 @@ typedef struct activations { /* what a batch of tokens needs between the kernels
   uint64_t a_q, a_d, a_sums; /* (n) q8 rows of the widest input of a matrix */
   uint64_t bytes;        /* of all */
 } activations;
+
+/* What a step of n tokens starts from, on the host and, a copy, on the device. */
+uint64_t input_bytes(const model_config *c, uint64_t n);
 
 /* For n tokens. */
 activations activations_of(const model_config *c, uint64_t n);

@@ -10,8 +10,8 @@
 layout(local_size_x = 64) in; // KV_BLOCK; head_dim <= 256
 
 layout(push_constant, std430) uniform Push {
-  uvec2 q, q_d, kv_device, kv_host, o;
-  uint n_heads, n_kv_heads, head_dim, n_device_blocks, first;
+  uvec2 positions, q, q_d, kv_device, kv_host, o;
+  uint n_heads, n_kv_heads, head_dim, n_device_blocks;
   float scale;
 } p;
 
@@ -169,7 +169,7 @@ void main() {
   uint lane = gl_LocalInvocationIndex, query_head = gl_WorkGroupID.x, token = gl_WorkGroupID.y;
   uint query = token * p.n_heads + query_head;
   uint head = query_head / (p.n_heads / p.n_kv_heads);
-  uint n_visible = p.first + token + 1u;
+  uint n_visible = Words(p.positions).at[token] + 1u;
   uint n_blocks = (n_visible + KV_BLOCK - 1u) / KV_BLOCK;
   Part total = block_part(query, head, 0u, min(n_visible, KV_BLOCK));
   for (uint b = 1u; b < n_blocks; b++)

@@ -9,8 +9,8 @@
 layout(local_size_x = 64) in; // head_dim <= 256
 
 layout(push_constant, std430) uniform Push {
-  uvec2 qkv, rotation, q, q_d, kv_device, kv_host;
-  uint n_heads, n_kv_heads, head_dim, n_device_blocks, first;
+  uvec2 positions, rotation, qkv, q, q_d, kv_device, kv_host;
+  uint n_heads, n_kv_heads, head_dim, n_device_blocks;
 } p;
 
 #include "kv.glsl"
@@ -161,7 +161,7 @@ void store_scales(KvBlock kv, uint at) {
 }
 
 void store_key_value(uint head) {
-  uint position = p.first + gl_WorkGroupID.y, at = position % KV_BLOCK, blocks = HEAD_SCALES(p.head_dim);
+  uint position = Words(p.positions).at[gl_WorkGroupID.y], at = position % KV_BLOCK, blocks = HEAD_SCALES(p.head_dim);
   KvBlock kv = kv_block(head, position / KV_BLOCK);
   vec4 k = mix_head(rotate(load_head(p.n_heads + head))), v = load_head(p.n_heads + p.n_kv_heads + head);
 #ifdef TYPE_Q4_0

@@ -87,19 +87,21 @@ struct push_matmul {
 
 /* q, k, v of a token -> rotated, quantized, stored */
 struct push_rope_store {
-  ADDRESS qkv;     /* (n_tokens, n_heads + 2 * n_kv_heads, head_dim) f32 */
-  ADDRESS rotation; /* (n_tokens, head_dim / 2) pairs of cos and sin */
-  ADDRESS q, q_d;  /* (n_tokens, n_heads) heads */
+  ADDRESS positions; /* (n_tokens) in the cache */
+  ADDRESS rotation;  /* (n_tokens, head_dim / 2) pairs of cos and sin */
+  ADDRESS qkv;       /* (n_tokens, n_heads + 2 * n_kv_heads, head_dim) f32 */
+  ADDRESS q, q_d;    /* (n_tokens, n_heads) heads */
   ADDRESS kv_device, kv_host; /* the layer's cache: blocks 0 .. n_device_blocks - 1, and the others */
-  uint n_heads, n_kv_heads, head_dim, n_device_blocks, first; /* first: the position of token 0 */
+  uint n_heads, n_kv_heads, head_dim, n_device_blocks;
 };
 
 /* out[token][head] = softmax(q . k * scale) . v over the positions up to the token's own */
 struct push_attention {
+  ADDRESS positions; /* (n_tokens) */
   ADDRESS q, q_d;
   ADDRESS kv_device, kv_host; /* as in push_rope_store */
   ADDRESS o; /* (n_tokens, n_heads, head_dim) f32 */
-  uint n_heads, n_kv_heads, head_dim, n_device_blocks, first;
+  uint n_heads, n_kv_heads, head_dim, n_device_blocks;
   float scale; /* see kv_score_scale */
 };
 

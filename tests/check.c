@@ -215,6 +215,28 @@ cpu_cache check_cpu_cache(const check *c, const check_cache *cache) {
                      cache->host ? (uint32_t *)(void *)cache->host->host : NULL};
 }
 
+check_tensor *check_positions(check *c, uint32_t n_ctx, bool any, kv_tokens *tokens) {
+  uint32_t n = tokens->n, first = c->large ? n_ctx - n : check_size(c, 0, n_ctx - n), left = n_ctx - first;
+  check_tensor *t = check_in(c, "positions", 4ull * n);
+  uint32_t *positions = (uint32_t *)(void *)t->host;
+  *tokens = (kv_tokens){n, first, first + n};
+  for (uint32_t i = 0; i < n; i++)
+    positions[i] = first + i;
+  if (!any || below(c, 2))
+    return t;
+  for (uint32_t i = 0; i < n; i++) { /* n of first .. n_ctx - 1, in any order */
+    uint32_t lowest = i ? positions[i - 1] + 1 : first;
+    positions[i] = lowest + below(c, first + left - (n - 1 - i) - lowest);
+  }
+  tokens->end = positions[n - 1] + 1;
+  for (uint32_t i = n - 1; i > 0; i--) {
+    uint32_t j = below(c, i + 1), p = positions[i];
+    positions[i] = positions[j];
+    positions[j] = p;
+  }
+  return t;
+}
+
 VkDeviceAddress check_at(const check_tensor *t) {
   return t ? t->at : 0;
 }

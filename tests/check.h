@@ -130,6 +130,9 @@ check_cache check_kv(check *c, check_use use, const cpu_heads *h, uint32_t n_ctx
 void check_fill_kv(check *c, const check_cache *cache, const cpu_heads *h); /* random codes and scales */
 cpu_cache check_cpu_cache(const check *c, const check_cache *cache);
 
+/* (tokens->n) positions of tokens in a cache of n_ctx, which is at least n: neighbours or, if `any`, anywhere, each its own. */
+check_tensor *check_positions(check *c, uint32_t n_ctx, bool any, kv_tokens *tokens);
+
 /* 0 for NULL; to be called in the launch. */
 VkDeviceAddress check_at(const check_tensor *t);
 

@@ -78,7 +78,7 @@ def check_kernels(result):
         check_stat(k["us"], k["module"])
         check(all(is_number(k[key]) for key in ("bytes", "ops", "gb_s", "gop_s", "roofline_percent")), f"{k}")
     spans = result["timeline"]
-    check(len(spans) == 2 * 13 + 4 + 2, f"{len(spans)} spans")  # two copies
+    check(len(spans) == 2 * 13 + 4 + 3, f"{len(spans)} spans")  # three copies
     check(all(a["start_us"] <= a["end_us"] <= b["start_us"] for a, b in zip(spans, spans[1:])), "spans overlap")
 
 

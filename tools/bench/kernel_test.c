@@ -52,7 +52,7 @@ static void see(void *user, gpu_cmd *cmd, const gpu_event *event) {
 }
 
 /* What a launch works on, for people; the push constants are those of shaders/shared.h. */
-static void describe(const kept *k, char *out, size_t size) {
+static void describe(const kept *k, uint32_t depth, char *out, size_t size) {
   const char *name = k->launch.pipeline->name;
   unsigned x = k->launch.x, y = k->launch.y;
   if (strncmp(name, "mat", 3) == 0) {
@@ -63,7 +63,7 @@ static void describe(const kept *k, char *out, size_t size) {
   } else if (strncmp(name, "attention", 9) == 0) {
     struct push_attention p;
     memcpy(&p, k->push, sizeof p);
-    snprintf(out, size, "%u/%u heads of %u, depth %u, %u token%s", p.n_heads, p.n_kv_heads, p.head_dim, p.first, y, y == 1 ? "" : "s");
+    snprintf(out, size, "%u/%u heads of %u, depth %u, %u token%s", p.n_heads, p.n_kv_heads, p.head_dim, depth, y, y == 1 ? "" : "s");
   } else if (strncmp(name, "rope_store", 10) == 0) {
     struct push_rope_store p;
     memcpy(&p, k->push, sizeof p);
@@ -83,7 +83,7 @@ static void record(measure *m, void *data) {
   gpu_cmd_dispatch(m->cmd, &k->launch, &k->access);
 }
 
-static hn_status time_one(measure *m, kept *k, bench_result *out, hn_error *err) {
+static hn_status time_one(measure *m, kept *k, uint32_t depth, bench_result *out, hn_error *err) {
   bench_stat seconds;
   hn_status status = measure_recorded(m, true, record, k, &seconds, err);
   if (status)
@@ -92,7 +92,7 @@ static hn_status time_one(measure *m, kept *k, bench_result *out, hn_error *err)
   if (!b)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the kernels");
   snprintf(b->module, sizeof b->module, "%s", k->launch.pipeline->name);
-  describe(k, b->shape, sizeof b->shape);
+  describe(k, depth, b->shape, sizeof b->shape);
   b->us = measure_scaled(seconds, 1e6);
   b->bytes = (double)gpu_access_bytes(&k->access);
   b->ops = (double)k->access.ops;
@@ -101,22 +101,27 @@ static hn_status time_one(measure *m, kept *k, bench_result *out, hn_error *err)
   return HN_OK;
 }
 
-static hn_status collect(subject *s, uint32_t depth, uint32_t n_prompt, collection *c, hn_error *err) {
+/* The launches of a step that are not there yet, timed while its positions are still in the device's memory. */
+static hn_status time_step(measure *m, subject *s, uint32_t depth, uint32_t n, collection *c, bench_result *out, hn_error *err) {
+  size_t first = c->n;
   s->cmd->observer = (gpu_observer){see, c};
-  hn_status status = subject_eval(s, 0, n_prompt, err);
-  if (!status)
-    status = subject_eval(s, depth, 1, err);
+  hn_status status = subject_eval(s, depth, n, err);
   s->cmd->observer = (gpu_observer){0};
-  return !status && c->failed ? hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the kernels") : status;
+  if (!status && c->failed)
+    status = hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the kernels");
+  for (size_t i = first; i < c->n && !status; i++) {
+    measure_progress(n == 1 ? "measuring kernels of a token" : "measuring kernels of a prompt", i - first, c->n - first,
+                     c->list[i].launch.pipeline->name);
+    status = time_one(m, &c->list[i], depth, out, err);
+  }
+  return status;
 }
 
 hn_status kernel_test(measure *m, subject *s, uint32_t depth, uint32_t n_prompt, const char *pattern, bench_result *out, hn_error *err) {
   collection c = {.pattern = pattern};
-  hn_status status = collect(s, depth, n_prompt, &c, err);
-  for (size_t i = 0; i < c.n && !status; i++) {
-    measure_progress("measuring kernels", i, c.n, c.list[i].launch.pipeline->name);
-    status = time_one(m, &c.list[i], out, err);
-  }
+  hn_status status = time_step(m, s, 0, n_prompt, &c, out, err);
+  if (!status)
+    status = time_step(m, s, depth, 1, &c, out, err);
   progress_clear();
   if (!status && c.n == 0)
     print_note("no kernel of this model has '%s' in its name", pattern);
