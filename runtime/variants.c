@@ -1,6 +1,7 @@
 #include "variants.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 hn_status variants_init(kernels *k, const spirv_module *modules, bool test_bits, variants *out, hn_error *err) {
@@ -45,17 +46,17 @@ static bool comes_first(const gpu_device *device, const spirv_module *module) {
   return floats == (emulated && device->info.type != HN_DEVICE_SOFTWARE);
 }
 
-/* Compiles and runs one module. A driver that does not compile it is noted as one that computes it wrong: *why tells. Other errors, such as
- * a lost device, are returned. */
-static hn_status try_module(variants *v, kernel_id id, uint32_t type, const spirv_module *m, bool *right, hn_error *why, hn_error *err) {
+/* Judges a module that kernels_use compiled, or not: `compiled`, and *why where it failed. A driver that does not compile it is noted as one
+ * that computes it wrong. Other errors, such as a lost device, are returned. */
+static hn_status settle(variants *v, kernel_id id, uint32_t type, const spirv_module *m, hn_status compiled, const hn_error *why, bool *right,
+                        hn_error *err) {
   *right = false;
-  hn_status status = kernels_use(v->kernels, id, type, m, why);
-  if (!status)
+  if (!compiled)
     return judge(v, id, type, m, right, err);
-  if (status != HN_ERROR_VULKAN) {
+  if (compiled != HN_ERROR_VULKAN) {
     if (err)
       *err = *why;
-    return status;
+    return compiled;
   }
   v->n_tried++;
   note_wrong(v, m->name);
@@ -63,41 +64,102 @@ static hn_status try_module(variants *v, kernel_id id, uint32_t type, const spir
   return HN_OK;
 }
 
-hn_status variants_add(variants *v, kernel_id id, uint32_t type, hn_error *err) {
-  kernels *k = v->kernels;
-  hn_error why = {0};
-  bool found = false, right = false;
-  if (k->pipelines[id][type].handle)
-    return HN_OK;
+/* ---- choosing ---- */
+
+/* A kernel whose variants are tried. */
+typedef struct choice {
+  kernel_id id;
+  uint32_t type;
+  const spirv_module *module; /* that is compiled, or was; NULL: there is none */
+  hn_status compiled;
+  hn_error why; /* of the last that did not compile */
+} choice;
+
+typedef struct choices {
+  variants *variants;
+  uint32_t n;
+  choice all[];
+} choices;
+
+/* In the order in which a kernel's variants are tried, the one behind `after`; NULL: the first. Returns NULL behind the last. */
+static const spirv_module *next_variant(const variants *v, kernel_id id, uint32_t type, const spirv_module *after) {
+  bool seen = !after;
   for (int pass = 0; pass < 2; pass++)
     for (const spirv_module *m = v->modules; m->name; m++) {
       kernel_id its_id;
       uint32_t its_type;
-      if (!kernel_of(m, &its_id, &its_type) || its_id != id || its_type != type || comes_first(k->device, m) != (pass == 0))
+      if (!kernel_of(m, &its_id, &its_type) || its_id != id || its_type != type || comes_first(v->kernels->device, m) != (pass == 0))
         continue;
-      found = true;
-      hn_status status = try_module(v, id, type, m, &right, &why, err);
-      if (status || right)
-        return status;
+      if (seen)
+        return m;
+      seen = m == after;
     }
-  gpu_pipeline_finish(k->device, &k->pipelines[id][type]);
-  const char *space = id < KERNEL_FIRST_TYPED ? "" : " ", *of = id < KERNEL_FIRST_TYPED ? "" : quant_info(type).name;
+  return NULL;
+}
+
+static void compile(variants *v, choice *c) {
+  if (c->module)
+    c->compiled = kernels_use(v->kernels, c->id, c->type, c->module, &c->why);
+}
+
+/* Each has a place of its own among the pipelines, and Vulkan's pipeline cache locks itself, so that several threads may. */
+static void compile_some(void *arg, uint32_t begin, uint32_t end) {
+  choices *self = arg;
+  for (uint32_t i = begin; i < end; i++)
+    compile(self->variants, &self->all[i]);
+}
+
+static hn_status none_is_right(const kernels *k, const choice *c, bool found, hn_error *err) {
+  const char *space = c->id < KERNEL_FIRST_TYPED ? "" : " ", *of = c->id < KERNEL_FIRST_TYPED ? "" : quant_info(c->type).name;
   if (!found)
-    return hn_fail(err, HN_ERROR_UNSUPPORTED, "this build has no shader %s%s%s", kernel_name(id), space, of);
-  if (why.code)
-    return hn_fail_vk(err, HN_ERROR_NO_DEVICE, (VkResult)why.vk_result, "%s; no other variant is right", why.message);
+    return hn_fail(err, HN_ERROR_UNSUPPORTED, "this build has no shader %s%s%s", kernel_name(c->id), space, of);
+  if (c->why.code)
+    return hn_fail_vk(err, HN_ERROR_NO_DEVICE, (VkResult)c->why.vk_result, "%s; no other variant is right", c->why.message);
   return hn_fail(err, HN_ERROR_NO_DEVICE,
                  "%s computes every variant of the shader %s%s%s wrong: its driver (%s) is at fault, a newer one may help; the device "
                  "\"cpu\" works without",
-                 k->device->info.name, kernel_name(id), space, of, k->device->info.driver);
+                 k->device->info.name, kernel_name(c->id), space, of, k->device->info.driver);
 }
 
-hn_status variants_add_plain(variants *v, uint32_t kv_type, hn_error *err) {
+/* The first variant is compiled already. */
+static hn_status choose(variants *v, choice *c, hn_error *err) {
+  bool found = c->module;
+  while (c->module) {
+    bool right = false;
+    hn_status status = settle(v, c->id, c->type, c->module, c->compiled, &c->why, &right, err);
+    if (status || right)
+      return status;
+    c->module = next_variant(v, c->id, c->type, c->module);
+    compile(v, c);
+  }
+  gpu_pipeline_finish(v->kernels->device, &v->kernels->pipelines[c->id][c->type]);
+  return none_is_right(v->kernels, c, found, err);
+}
+
+void variants_want(variants *v, kernel_id id, uint32_t type) {
+  v->wanted[id][type] = true;
+}
+
+void variants_want_plain(variants *v, uint32_t kv_type) {
+  for (int id = 0; id < KERNEL_FIRST_OF_WEIGHTS; id++)
+    variants_want(v, (kernel_id)id, id < KERNEL_FIRST_TYPED ? 0 : kv_type);
+}
+
+hn_status variants_choose(variants *v, threads *pool, hn_error *err) {
+  const size_t most = (size_t)N_KERNELS * N_KERNEL_TYPES;
+  choices *self = calloc(1, sizeof *self + most * sizeof *self->all);
   hn_status status = HN_OK;
-  for (int id = 0; id < KERNEL_FIRST_TYPED && !status; id++)
-    status = variants_add(v, (kernel_id)id, 0, err);
-  for (int id = KERNEL_FIRST_TYPED; id < KERNEL_FIRST_OF_WEIGHTS && !status; id++)
-    status = variants_add(v, (kernel_id)id, kv_type, err);
+  if (!self)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for choosing shaders");
+  self->variants = v;
+  for (int id = 0; id < N_KERNELS; id++)
+    for (uint32_t type = 0; type < N_KERNEL_TYPES; type++)
+      if (v->wanted[id][type] && !v->kernels->pipelines[id][type].handle)
+        self->all[self->n++] = (choice){(kernel_id)id, type, next_variant(v, (kernel_id)id, type, NULL), HN_OK, {0}};
+  threads_run(pool, self->n, 1, compile_some, self);
+  for (uint32_t i = 0; i < self->n && !status; i++)
+    status = choose(v, &self->all[i], err);
+  free(self);
   return status;
 }
 
@@ -110,7 +172,8 @@ hn_status variants_try_all(variants *v, hn_error *err) {
     if (!kernel_of(m, &id, &type))
       return hn_fail(err, HN_ERROR_UNSUPPORTED, "no kernel for the shader %s", m->name);
     hn_error why = {0};
-    status = try_module(v, id, type, m, &right, &why, err);
+    hn_status compiled = kernels_use(v->kernels, id, type, m, &why);
+    status = settle(v, id, type, m, compiled, &why, &right, err);
   }
   return status;
 }

@@ -25,25 +25,21 @@ static hn_status load_vector(loading *l, const gguf_tensor *tensor, const hn_pla
 
 /* ---- kernels: chosen before the first byte moves, since a self-test would wait for all that moves ---- */
 
-static hn_status add_kernels(loading *l, const kernel_id *ids, size_t n, const gguf_tensor *tensor) {
-  hn_status status = HN_OK;
-  for (size_t i = 0; i < n && !status; i++)
-    status = variants_add(&l->variants, ids[i], matrix_of(tensor).type, l->err);
-  return status;
+static void want_kernels(loading *l, const kernel_id *ids, size_t n, const gguf_tensor *tensor) {
+  for (size_t i = 0; i < n; i++)
+    variants_want(&l->variants, ids[i], matrix_of(tensor).type);
 }
 
 static hn_status choose_kernels(loading *l, const model_header *model) {
   static const kernel_id product[] = {KERNEL_REARRANGE, KERNEL_MATVEC, KERNEL_MATMAT}, embedding[] = {KERNEL_REARRANGE, KERNEL_EMBED};
   const model_tensors *t = &model->tensors;
-  hn_status status = variants_add_plain(&l->variants, l->weights->plan.kv_type, l->err);
-  if (!status)
-    status = add_kernels(l, product, 3, t->output);
-  if (!status)
-    status = add_kernels(l, embedding, 2, t->tok_embd);
+  variants_want_plain(&l->variants, l->weights->plan.kv_type);
+  want_kernels(l, product, 3, t->output);
+  want_kernels(l, embedding, 2, t->tok_embd);
   for (uint32_t i = 0; i < model->config.n_layers; i++)
-    for (int m = 0; m < N_LAYER_MATRICES && !status; m++)
-      status = add_kernels(l, product, 3, t->layers[i].matrices[m]);
-  return status;
+    for (int m = 0; m < N_LAYER_MATRICES; m++)
+      want_kernels(l, product, 3, t->layers[i].matrices[m]);
+  return variants_choose(&l->variants, l->pool, l->err);
 }
 
 /* ---- matrices ---- */
@@ -105,9 +101,9 @@ static hn_status load(loading *l, const model_header *model) {
   if (!status)
     status = variants_init(&w->kernels, spirv_modules, !l->params.trust, &l->variants, l->err);
   if (!status)
-    status = choose_kernels(l, model);
-  if (!status)
     status = threads_create(0, &l->pool, l->err);
+  if (!status)
+    status = choose_kernels(l, model);
   if (!status)
     status = gpu_upload_init(w->device, &l->upload, l->err);
   if (!status)

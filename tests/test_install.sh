@@ -1,6 +1,6 @@
 #!/bin/sh
 # test_install.sh BUILD MODEL: installs a build into a folder and builds a program of somebody else against it, with pkg-config
-# (shared and static) and as a CMake package. The shared library shows the functions of hornito.h and nothing else.
+# (shared and static) and as a CMake package. The shared library shows the functions of hornito.h and nothing else, and is below 4 MB.
 set -eu
 [ $# -eq 2 ] || { echo "usage: test_install.sh BUILD MODEL" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -19,6 +19,11 @@ runs() { # NAME PROGRAM
 }
 
 model=$2
+# With every shader for every type of weights, as packages install it.
+strip -o "$work/stripped" "$lib/libhornito.so"
+size=$(wc -c <"$work/stripped")
+[ "$size" -lt 4000000 ] || { echo "FAILED: the stripped library has $size bytes"; exit 1; }
+echo "ok: the stripped library has $size bytes"
 version=$("$prefix/bin/hornito" --version | cut -d ' ' -f 2)
 exported=$(nm -D --defined-only "$lib/libhornito.so" | awk '{ print $3 }' | sort)
 declared=$(grep -o '\bhn_[a-z0-9_]*(' "$prefix/include/hornito.h" | tr -d '(' | sort -u)

@@ -82,7 +82,8 @@ static hn_status upload_all(gpu_upload *upload, threads *pool, variants *v, hn_e
   for (size_t i = 0; i < N_CASES && !status; i++) {
     matrix m = matrix_of(&cases[i].tensor);
     uint32_t n_tiles = (m.n_rows + TILE_ROWS - 1) / TILE_ROWS;
-    status = variants_add(v, KERNEL_REARRANGE, m.type, err);
+    variants_want(v, KERNEL_REARRANGE, m.type);
+    status = variants_choose(v, pool, err);
     for (uint32_t next = 0; next < n_tiles && !status;)
       status = upload_tiles(upload, pool, v->kernels, &m, &cases[i].matrix, &next, err);
   }

@@ -1,7 +1,7 @@
 /*
  * test_variants: the self-test at load on Vulkan device 0: every module gives the right bits, within TEST_MS; a wrong one is replaced by the
- * next variant; where none is right, the error names the kernel; a fault in any single module is found. drivers/on chooses the
- * driver. Exit 77 where there is no device.
+ * next variant; where none is right, the error names the kernel, the first of several; a fault in any single module is found. drivers/on
+ * chooses the driver. Exit 77 where there is no device.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 enum { MAX_MODULES = 256, TEST_MS = 50 };
 
 static gpu_device *device;
+static threads *pool;
 static spirv_module modules[MAX_MODULES]; /* a copy of spirv_modules, with faults */
 static size_t n_modules;
 static int n_failed;
@@ -54,8 +55,9 @@ static outcome add(kernel_id id, uint32_t type) {
   outcome o = {0};
   kernels_init(device, &k);
   o.status = variants_init(&k, modules, true, &v, &o.err);
+  variants_want(&v, id, type);
   if (!o.status)
-    o.status = variants_add(&v, id, type, &o.err);
+    o.status = variants_choose(&v, pool, &o.err);
   o.n_wrong = v.n_wrong;
   memcpy(o.wrong, v.wrong, sizeof o.wrong);
   o.taken = k.pipelines[id][type].name;
@@ -110,6 +112,29 @@ static void test_every_fault(void) {
   }
 }
 
+/* Two kernels without a right variant: whatever thread is first, the error is that of the first kernel, and all is freed. */
+static void test_first_error(void) {
+  restore();
+  for (size_t i = 0; i < n_modules; i++)
+    if (strcmp(modules[i].type, "q4_0") == 0 && strcmp(modules[i].kernel, "matmat") != 0)
+      put_fault(i);
+  for (int run = 0; run < 3; run++) {
+    kernels k;
+    variants v;
+    hn_error err = {0};
+    kernels_init(device, &k);
+    hn_status status = variants_init(&k, modules, true, &v, &err);
+    variants_want(&v, KERNEL_MATMAT, QUANT_Q4_0);
+    variants_want(&v, KERNEL_MATVEC, QUANT_Q4_0);
+    variants_want(&v, KERNEL_EMBED, QUANT_Q4_0);
+    if (!status)
+      status = variants_choose(&v, pool, &err);
+    check(status == HN_ERROR_NO_DEVICE && strstr(err.message, "embed"), err.message, "embed_q4_0");
+    variants_finish(&v);
+    kernels_finish(&k);
+  }
+}
+
 static double now_ms(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -121,10 +146,10 @@ static double measure(void) {
   static const struct {
     kernel_id id;
     uint32_t type;
-  } needed[] = {{KERNEL_NORM_QUANT, 0},  {KERNEL_QUANTIZE, 0},          {KERNEL_SWIGLU_QUANT, 0},      {KERNEL_ROPE_STORE, QUANT_Q8_0},
-                {KERNEL_ATTENTION, QUANT_Q8_0},   {KERNEL_ARGMAX, 0},            {KERNEL_EMBED, QUANT_Q4_K},    {KERNEL_MATVEC, QUANT_Q4_K},
-                {KERNEL_MATMAT, QUANT_Q4_K}, {KERNEL_MATVEC, QUANT_Q6_K}, {KERNEL_MATMAT, QUANT_Q6_K},
-                {KERNEL_REARRANGE, QUANT_Q4_K}, {KERNEL_REARRANGE, QUANT_Q6_K}};
+  } needed[] = {{KERNEL_NORM_QUANT, 0},         {KERNEL_QUANTIZE, 0},        {KERNEL_SWIGLU_QUANT, 0},    {KERNEL_ROPE_STORE, QUANT_Q8_0},
+                {KERNEL_ATTENTION, QUANT_Q8_0}, {KERNEL_ARGMAX, 0},          {KERNEL_EMBED, QUANT_Q4_K},  {KERNEL_MATVEC, QUANT_Q4_K},
+                {KERNEL_MATMAT, QUANT_Q4_K},    {KERNEL_MATVEC, QUANT_Q6_K}, {KERNEL_MATMAT, QUANT_Q6_K}, {KERNEL_REARRANGE, QUANT_Q4_K},
+                {KERNEL_REARRANGE, QUANT_Q6_K}};
   const size_t n = sizeof needed / sizeof *needed;
   kernels k;
   variants v;
@@ -132,8 +157,10 @@ static double measure(void) {
   double best = 1e9;
   kernels_init(device, &k);
   hn_status status = variants_init(&k, modules, false, &v, &err);
-  for (size_t i = 0; i < n && !status; i++)
-    status = variants_add(&v, needed[i].id, needed[i].type, &err);
+  for (size_t i = 0; i < n; i++)
+    variants_want(&v, needed[i].id, needed[i].type);
+  if (!status)
+    status = variants_choose(&v, pool, &err);
   for (int run = 0; run < 5 && !status; run++) {
     selftest *test;
     double start = now_ms();
@@ -162,10 +189,14 @@ static void test_time(void) {
 int main(void) {
   device = test_device_open(false, NULL);
   printf("%s\n", device->info.name);
+  if (threads_create(4, &pool, NULL))
+    return 1;
   test_next_variant();
+  test_first_error();
   test_every_fault();
   test_time();
   restore();
+  threads_destroy(&pool);
   test_device_close(&device);
   return n_failed ? 1 : 0;
 }

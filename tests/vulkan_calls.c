@@ -1,11 +1,13 @@
 #include "vulkan_calls.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define UNDEFINED 0x5ADBAD0BADull /* a handle that was never made */
 enum { MAX_MEMORIES = 256, MAX_PIPELINES = 64 };
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all that follows; never held during a call of the driver's */
 static vulkan_calls calls;
 static struct {
   VkDeviceMemory memory;
@@ -13,7 +15,7 @@ static struct {
 } memories[MAX_MEMORIES];
 
 static VkDevice kept_device;
-static const uint32_t *last_code; /* of the module made last, which is that of the next pipeline */
+static _Thread_local const uint32_t *last_code; /* of the module this thread made last, which is that of its next pipeline */
 static struct {
   const uint32_t *code;
   VkPipeline pipeline;
@@ -26,17 +28,29 @@ static const char *failed;
 
 /* The failure of this call, or VK_SUCCESS. */
 static VkResult fails_now(const char *name) {
-  if (until_failure == UINT64_MAX || until_failure-- > 0)
-    return VK_SUCCESS;
-  until_failure = UINT64_MAX;
-  failed = name;
-  return failure;
+  VkResult result = VK_SUCCESS;
+  pthread_mutex_lock(&lock);
+  if (until_failure != UINT64_MAX && until_failure-- == 0) {
+    until_failure = UINT64_MAX;
+    failed = name;
+    result = failure;
+  }
+  pthread_mutex_unlock(&lock);
+  return result;
 }
 
 static VkResult count_made(VkResult result) {
+  pthread_mutex_lock(&lock);
   calls.n_made += result == VK_SUCCESS;
   calls.n_live += result == VK_SUCCESS;
+  pthread_mutex_unlock(&lock);
   return result;
+}
+
+static void count_destroyed(bool any) {
+  pthread_mutex_lock(&lock);
+  calls.n_live -= any;
+  pthread_mutex_unlock(&lock);
 }
 
 /* ---- calls that make an object, and those that destroy it ---- */
@@ -52,7 +66,7 @@ static VkResult count_made(VkResult result) {
     return count_made(result ? result : real_##make##kind(device, info, callbacks, out)); \
   } \
   static VKAPI_ATTR void VKAPI_CALL watched_Destroy##kind(VkDevice device, Vk##kind object, const VkAllocationCallbacks *callbacks) { \
-    calls.n_live -= object != VK_NULL_HANDLE; \
+    count_destroyed(object != VK_NULL_HANDLE); \
     if (object != (Vk##kind)(uintptr_t)UNDEFINED) \
       real_Destroy##kind(device, object, callbacks); \
   }
@@ -77,31 +91,46 @@ static VKAPI_ATTR VkResult VKAPI_CALL noted_CreateShaderModule(VkDevice device, 
   return watched_CreateShaderModule(device, info, callbacks, out);
 }
 
+static VkPipeline find_kept(const uint32_t *code) {
+  VkPipeline found = VK_NULL_HANDLE;
+  pthread_mutex_lock(&lock);
+  for (size_t i = 0; i < n_kept; i++)
+    if (kept[i].code == code)
+      found = kept[i].pipeline;
+  pthread_mutex_unlock(&lock);
+  return found;
+}
+
+static void keep(const uint32_t *code, VkPipeline pipeline) {
+  pthread_mutex_lock(&lock);
+  if (n_kept == MAX_PIPELINES)
+    exit(99);
+  kept[n_kept].code = code;
+  kept[n_kept++].pipeline = pipeline;
+  pthread_mutex_unlock(&lock);
+}
+
 static VKAPI_ATTR VkResult VKAPI_CALL watched_CreateComputePipelines(VkDevice device, VkPipelineCache cache, uint32_t n,
                                                                      const VkComputePipelineCreateInfo *infos,
                                                                      const VkAllocationCallbacks *callbacks, VkPipeline *out) {
-  size_t i = 0;
   VkResult result = fails_now("vkCreateComputePipelines");
   *out = VK_NULL_HANDLE;
-  while (i < n_kept && kept[i].code != last_code)
-    i++;
-  if (n != 1 || i == MAX_PIPELINES)
+  if (n != 1)
     exit(99);
-  if (!result && i == n_kept && !(result = real_CreateComputePipelines(device, cache, n, infos, callbacks, &kept[i].pipeline)))
-    kept[n_kept++].code = last_code;
-  if (!result)
-    *out = kept[i].pipeline;
+  if (!result && (*out = find_kept(last_code)) == VK_NULL_HANDLE && !(result = real_CreateComputePipelines(device, cache, n, infos, callbacks, out)))
+    keep(last_code, *out);
   return count_made(result);
 }
 
 static VKAPI_ATTR void VKAPI_CALL watched_DestroyPipeline(VkDevice device, VkPipeline object, const VkAllocationCallbacks *callbacks) {
   (void)device;
   (void)callbacks;
-  calls.n_live -= object != VK_NULL_HANDLE;
+  count_destroyed(object != VK_NULL_HANDLE);
 }
 
 static void count_memory(VkDeviceMemory memory, uint64_t bytes) {
   size_t i = 0;
+  pthread_mutex_lock(&lock);
   while (i < MAX_MEMORIES && memories[i].memory != VK_NULL_HANDLE)
     i++;
   if (i == MAX_MEMORIES)
@@ -111,6 +140,7 @@ static void count_memory(VkDeviceMemory memory, uint64_t bytes) {
   calls.n_allocations++;
   calls.bytes += bytes;
   calls.peak_bytes = calls.bytes > calls.peak_bytes ? calls.bytes : calls.peak_bytes;
+  pthread_mutex_unlock(&lock);
 }
 
 static VKAPI_ATTR VkResult VKAPI_CALL watched_AllocateMemory(VkDevice device, const VkMemoryAllocateInfo *info,
@@ -127,12 +157,14 @@ static VKAPI_ATTR VkResult VKAPI_CALL watched_AllocateMemory(VkDevice device, co
 }
 
 static VKAPI_ATTR void VKAPI_CALL watched_FreeMemory(VkDevice device, VkDeviceMemory memory, const VkAllocationCallbacks *callbacks) {
+  pthread_mutex_lock(&lock);
   calls.n_live -= memory != VK_NULL_HANDLE;
   for (size_t i = 0; i < MAX_MEMORIES; i++)
     if (memory != VK_NULL_HANDLE && memories[i].memory == memory) {
       calls.bytes -= memories[i].bytes;
       memories[i].memory = VK_NULL_HANDLE;
     }
+  pthread_mutex_unlock(&lock);
   if (memory != (VkDeviceMemory)(uintptr_t)UNDEFINED)
     real_FreeMemory(device, memory, callbacks);
 }
@@ -148,7 +180,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL watched_CreateDevice(VkPhysicalDevice phys
 
 static VKAPI_ATTR void VKAPI_CALL watched_DestroyDevice(VkDevice device, const VkAllocationCallbacks *callbacks) {
   (void)callbacks;
-  calls.n_live -= device != VK_NULL_HANDLE;
+  count_destroyed(device != VK_NULL_HANDLE);
 }
 
 /* ---- others that may run out of memory ---- */

@@ -1,7 +1,7 @@
 /*
  * vulkan_calls.h: counts what the library makes on Vulkan devices, to the byte, and makes calls that may run out of memory fail. It sits
- * between the library and the loader: volk's pointers are replaced by its own. Allocations inside drivers are not seen. One thread at a
- * time.
+ * between the library and the loader: volk's pointers are replaced by its own. Allocations inside drivers are not seen. Calls of
+ * several threads are counted; the functions here belong to one thread, while the library does nothing.
  *
  * Software drivers compile for seconds at each loading, so the one device and its pipelines are not really destroyed: the next ones are
  * the same.
