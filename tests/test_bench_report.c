@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "../tools/bench/fields.h"
+#include "../tools/bench/growth.h"
 #include "../tools/bench/report.h"
 #include "../tools/bench/svg.h"
 #include "bench_sample.h"
@@ -80,6 +81,38 @@ static void test_roofline(void **state) {
   assert_true(isnan(bench_kernel_percent(&d, &k)) && isnan(bench_test_percent(&d, &t)));
 }
 
+/* A token takes us[i] microseconds at depth[i]. */
+static bench_growth growth_of(const uint32_t *depth, const double *us, size_t n, uint64_t kv_bytes) {
+  bench_model m = {.kv_bytes_per_1024 = kv_bytes};
+  bench_test *prompt = bench_add_test(&m);
+  assert_non_null(prompt);
+  *prompt = (bench_test){.name = "prompt", .n = 128, .tok_s = bench_stat_once(1)}; /* is none of the points */
+  for (size_t i = 0; i < n; i++) {
+    bench_test *t = bench_add_test(&m);
+    assert_non_null(t);
+    *t = (bench_test){.name = "decode", .n = 16, .depth = depth[i], .tok_s = bench_stat_once(1e6 / us[i])};
+  }
+  bench_growth g = bench_growth_of(&m);
+  free(m.tests);
+  return g;
+}
+
+static void test_growth(void **state) {
+  (void)state;
+  const uint32_t depths[] = {0, 1024, 4096, 8192};
+  bench_growth g = growth_of(depths, (double[]){1000, 1250, 2000, 3000}, 4, 1000000);
+  assert_true(near(g.base_us, 1000) && near(g.us_per_1024, 250) && near(g.kv_gb_s, 4) && g.residual_percent < 1e-6);
+  assert_true(near(bench_growth_at(&g, 512), 1125));
+  g = growth_of(depths, (double[]){900, 1100, 900}, 2, 0);
+  assert_true(near(g.us_per_1024, 200) && isnan(g.residual_percent) && isnan(g.kv_gb_s));
+  /* 0, 1, 2 (of 1024): 100, 130, 100 lie 10, 20 and 10 off the level line at 110 */
+  g = growth_of((uint32_t[]){0, 1024, 2048}, (double[]){100, 130, 100}, 3, 1000);
+  assert_true(near(g.base_us, 110) && fabs(g.us_per_1024) < 1e-9 && near(g.residual_percent, 100 * 20.0 / 130) && isnan(g.kv_gb_s));
+  g = growth_of((uint32_t[]){7, 7}, (double[]){100, 130}, 2, 1000);
+  assert_true(isnan(g.base_us) && isnan(g.us_per_1024));
+  assert_true(isnan(growth_of(depths, NULL, 0, 0).us_per_1024));
+}
+
 /* ---- JSON ---- */
 
 static const cJSON *get(const cJSON *object, const char *key) {
@@ -134,6 +167,8 @@ static void check_model(const cJSON *item, const bench_model *m) {
   assert_int_equal(number(step, "barriers"), m->step.barriers);
   assert_int_equal(number(step, "submits"), m->step.submits);
   check_median(step, "host_us", m->step.host_us);
+  assert_true(near(number(get(item, "growth"), "us_per_1024"), bench_growth_of(m).us_per_1024));
+  assert_int_equal(number(item, "kv_bytes_per_1024"), m->kv_bytes_per_1024);
   assert_int_equal(cJSON_GetArraySize(tests), m->n_tests);
   for (size_t i = 0; i < m->n_tests; i++) {
     const cJSON *test = cJSON_GetArrayItem(tests, (int)i);
@@ -142,6 +177,7 @@ static void check_model(const cJSON *item, const bench_model *m) {
     assert_int_equal(number(test, "depth"), m->tests[i].depth);
     check_stat(test, "tok_s", m->tests[i].tok_s);
     check_stat(test, "gb_s", m->tests[i].gb_s);
+    assert_true(near(number(test, "us_per_token"), 1e6 / m->tests[i].tok_s.median));
   }
 }
 
@@ -310,8 +346,8 @@ static void test_csv(void **state) {
     }
   }
   assert_int_equal(tests, 2);
-  /* 9 of the device; per model 9 and 4 of a step, 3 for each test; 6 for each kernel; the headings */
-  assert_int_equal(rows, 1 + 9 + 2 * (9 + 4 + 4 * 3) + 15 * 6);
+  /* 9 of the device; per model 9, 4 of a step and 3 of its growth, 3 for each test; 6 for each kernel; the headings */
+  assert_int_equal(rows, 1 + 9 + 2 * (9 + 4 + 3 + 4 * 3) + 15 * 6);
   free(text);
   text = written(&r, 1, 2, REPORT_CSV);
   assert_int_equal(strncmp(text, "\"a,", 3), 0); /* no second headings */
@@ -429,10 +465,9 @@ static void test_svg(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_stat),        cmocka_unit_test(test_roofline),
-      cmocka_unit_test(test_json_values), cmocka_unit_test(test_json_documented),
-      cmocka_unit_test(test_json_lines),  cmocka_unit_test(test_csv),
-      cmocka_unit_test(test_tables),      cmocka_unit_test(test_svg),
+      cmocka_unit_test(test_stat),        cmocka_unit_test(test_roofline),        cmocka_unit_test(test_growth),
+      cmocka_unit_test(test_json_values), cmocka_unit_test(test_json_documented), cmocka_unit_test(test_json_lines),
+      cmocka_unit_test(test_csv),         cmocka_unit_test(test_tables),          cmocka_unit_test(test_svg),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

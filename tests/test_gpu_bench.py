@@ -68,6 +68,7 @@ def check_result(result):
     # 13 dispatches a layer, and embed, norm_quant, matvec, argmax.
     check((step["dispatches"], step["submits"]) == (2 * 13 + 4, 1), f"a step: {step}")
     check(is_number(step["barriers"]) and is_number(step["host_us"]), f"a step: {step}")
+    check(step["host_us"] < one["tests"][2]["us_per_token"], f"the host's work takes longer than the step: {step}")
 
 
 def check_kernels(result):
@@ -110,6 +111,18 @@ check_picture(picture)
 few = ["-m", model, "-p", "4", "-n", "1", "--depth", "0", "-r", "1"]
 table = call(*few, "--kernels", "matvec").stdout
 check("* device 0: " in table and "prompt 4 tokens" in table and "matvec_q4_0" in table and "matmat" not in table, table)
+check("a token: " not in table, "the growth from a single depth")
+
+growth = json.loads(call("-m", model, "--growth", "-n", "3", "-r", "2", "--models-only", "-o", "json").stdout)["models"][0]
+check([(t["name"], t["n"], t["depth"]) for t in growth["tests"]]
+      == [("prompt", 128, 0), ("prompt", 512, 0), ("decode", 3, 0), ("decode", 3, 509)], f"clipped: {growth['tests']}")
+for test in growth["tests"]:
+    check(abs(test["us_per_token"] * test["tok_s"]["median"] / 1e6 - 1) < 1e-9, f"us_per_token: {test}")
+first, second = (t["us_per_token"] for t in growth["tests"][2:])
+check(abs(growth["growth"]["us_per_1024"] - (second - first) * 1024 / 509) < 1e-6 * second, f"the slope: {growth['growth']}")
+check(growth["growth"]["residual_percent"] is None, "a line through two points is exact")
+table = call("-m", model, "--growth", "-p", "4", "-n", "1", "--depth", "0,100,300,5000", "-r", "1", "--models-only").stdout
+check("on the line" in table and "decode 1 at depth 511" in table and "more per 1024 positions" in table, table)
 (folder / "fast.json").write_text(json.dumps(faster(result)))
 check("SLOWER" in call(*short, "--compare", folder / "fast.json", code=1).stdout, "nothing is called slower")
 check(call(*few, "--device", "all", "-o", "csv").stdout.count("\n") > 20, "csv")

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "growth.h"
+
 static double derive_version(const bench_device *device, const void *base) {
   (void)device;
   (void)base;
@@ -26,6 +28,31 @@ static double derive_kernel_percent(const bench_device *device, const void *base
 
 static double derive_test_percent(const bench_device *device, const void *base) {
   return bench_test_percent(device, base);
+}
+
+static double derive_test_us(const bench_device *device, const void *base) {
+  (void)device;
+  return bench_test_us(base);
+}
+
+static double derive_base_us(const bench_device *device, const void *base) {
+  (void)device;
+  return bench_growth_of(base).base_us;
+}
+
+static double derive_us_per_1024(const bench_device *device, const void *base) {
+  (void)device;
+  return bench_growth_of(base).us_per_1024;
+}
+
+static double derive_residual(const bench_device *device, const void *base) {
+  (void)device;
+  return bench_growth_of(base).residual_percent;
+}
+
+static double derive_kv_gb_s(const bench_device *device, const void *base) {
+  (void)device;
+  return bench_growth_of(base).kv_gb_s;
 }
 
 #define AT(type, field) NULL, offsetof(type, field), sizeof(((type *)NULL)->field)
@@ -88,6 +115,8 @@ static const bench_field table[] = {
     {"load_rss_bytes", "peak host memory of loading", "bytes",
      "most host memory of the process until the model was loaded, pages of the file included; 0: not known",
      AT(bench_model, load_rss_bytes), GROUP_MODEL, FIELD_U64, USE_INFORM},
+    {"kv_bytes_per_1024", "", "bytes", "the KV cache of 1024 positions, all layers; 0: not known", AT(bench_model, kv_bytes_per_1024),
+     GROUP_MODEL, FIELD_U64, USE_OTHER},
     WITH_MEDIAN(load_s, "loading", "s", "from the file to a session; the file may be in the host's memory already",
                 bench_model, GROUP_MODEL, USE_INFORM),
     WITH_MEDIAN(load_gb_s, "loading, of the file", "GB/s", "the file's bytes by the time of loading",
@@ -107,6 +136,7 @@ static const bench_field table[] = {
      GROUP_TEST, FIELD_STAT, USE_INFORM},
     {"read_percent", "", "%", "gb_s as part of memory.read_gb_s; null: not known", DERIVED(derive_test_percent),
      GROUP_TEST, FIELD_DERIVED, USE_INFORM},
+    {"us_per_token", "", "us", "time of a token, at the median speed", DERIVED(derive_test_us), GROUP_TEST, FIELD_DERIVED, USE_OTHER},
 
     {"dispatches", "dispatches of a step", "", "dispatches of one decode step; 0: the step was not measured",
      AT(bench_step, dispatches), GROUP_STEP, FIELD_U32, USE_INFORM},
@@ -114,8 +144,17 @@ static const bench_field table[] = {
      GROUP_STEP, FIELD_U32, USE_INFORM},
     {"submits", "submits of a step", "", "submissions of one decode step", AT(bench_step, submits),
      GROUP_STEP, FIELD_U32, USE_INFORM},
-    WITH_MEDIAN(host_us, "host work of a step", "us", "the host's own work for one decode step",
+    WITH_MEDIAN(host_us, "host work of a step", "us", "the host's own work for one decode step: recording and submitting, not waiting or reading logits",
                 bench_step, GROUP_STEP, USE_LOWER),
+
+    {"base_us", "a token at depth 0", "us", "decode at depth 0, on the line of least squares through the depths; null: less than two depths",
+     DERIVED(derive_base_us), GROUP_GROWTH, FIELD_DERIVED, USE_INFORM},
+    {"us_per_1024", "a token, per 1024 positions", "us", "what 1024 positions more in the context add to a decoded token: the line's slope",
+     DERIVED(derive_us_per_1024), GROUP_GROWTH, FIELD_DERIVED, USE_INFORM},
+    {"residual_percent", "a token, off the line", "%", "how far a depth's time is off the line at most; null: less than three depths",
+     DERIVED(derive_residual), GROUP_GROWTH, FIELD_DERIVED, USE_INFORM},
+    {"kv_gb_s", "KV cache by the slope", "GB/s", "kv_bytes_per_1024 by us_per_1024: the speed at which attention reads the KV cache",
+     DERIVED(derive_kv_gb_s), GROUP_GROWTH, FIELD_DERIVED, USE_INFORM},
 
     {"module", "", "", "the kernel", AT(bench_kernel, module), GROUP_KERNEL, FIELD_TEXT, USE_OTHER},
     {"shape", "", "", "the shape it was run at", AT(bench_kernel, shape), GROUP_KERNEL, FIELD_TEXT, USE_OTHER},
@@ -155,6 +194,7 @@ const char *bench_group_path(bench_group group) {
       [GROUP_MODEL] = "models[]",
       [GROUP_TEST] = "models[].tests[]",
       [GROUP_STEP] = "models[].step",
+      [GROUP_GROWTH] = "models[].growth",
       [GROUP_KERNEL] = "kernels[]",
       [GROUP_SPAN] = "timeline[]",
   };

@@ -23,6 +23,7 @@ typedef enum bench_group { /* one JSON object each */
                            GROUP_MODEL,
                            GROUP_TEST,
                            GROUP_STEP,
+                           GROUP_GROWTH, /* of the model; all derived */
                            GROUP_KERNEL,
                            GROUP_SPAN,
                            N_GROUPS,
@@ -69,7 +70,7 @@ const char *bench_field_path(const bench_field *field, char path[BENCH_PATH]);
 
 /*
  * The value of a field that is a number, a flag or a stat, with base the group's struct: bench_result, bench_device (4
- * groups), bench_model, bench_test, bench_step, bench_kernel or bench_span. What is a number alone is a stat of one
+ * groups), bench_model (2 groups), bench_test, bench_step, bench_kernel or bench_span. What is a number alone is a stat of one
  * run. bench_measured says whether there is a value.
  */
 bench_stat bench_field_value(const bench_field *field, const void *base, const bench_device *device);

@@ -29,6 +29,7 @@ static bool add_model(bench_metrics *metrics, const bench_model *m, const bench_
   bool ok = add(metrics, GROUP_MODEL, m, subject, device);
   if (m->step.dispatches > 0)
     ok = ok && add(metrics, GROUP_STEP, &m->step, subject, device);
+  ok = ok && add(metrics, GROUP_GROWTH, m, subject, device);
   for (size_t i = 0; i < m->n_tests; i++) {
     const bench_test *t = &m->tests[i];
     bench_subject test = {.model = m->file, .name = t->name, .shape = "", .n = t->n, .depth = t->depth};

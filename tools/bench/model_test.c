@@ -3,8 +3,11 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "../../runtime/sizes.h"
+#include "../../shaders/shared.h"
 #include "../output.h"
 #include "../terminal.h"
+#include "growth.h"
 #include "kernel_test.h"
 
 enum { BATCH = 512, WARM_PROMPT = 2 }; /* tokens */
@@ -13,7 +16,7 @@ enum { BATCH = 512, WARM_PROMPT = 2 }; /* tokens */
 
 typedef struct tally {
   double bytes;                           /* declared reads and writes */
-  double waiting, submitted_at;           /* seconds */
+  double waiting, submitted_at, ended_at; /* seconds; the latter two of the last submission */
   uint32_t dispatches, barriers, submits;
 } tally;
 
@@ -27,8 +30,10 @@ static void see(void *user, gpu_cmd *cmd, const gpu_event *event) {
   t->submits += event->kind == GPU_EVENT_SUBMIT;
   if (event->kind == GPU_EVENT_SUBMIT)
     t->submitted_at = now_seconds();
-  else if (event->kind == GPU_EVENT_WAITED)
-    t->waiting += now_seconds() - t->submitted_at;
+  else if (event->kind == GPU_EVENT_WAITED) {
+    t->ended_at = now_seconds();
+    t->waiting += t->ended_at - t->submitted_at;
+  }
 }
 
 static hn_status counted(subject *s, uint32_t first, uint32_t n, tally *t, hn_error *err) {
@@ -86,7 +91,7 @@ static hn_status time_step(const measure *m, subject *s, uint32_t depth, bench_s
     tally t;
     double before = now_seconds();
     status = counted(s, depth, 1, &t, err);
-    us[n] = (now_seconds() - before - t.waiting) * 1e6;
+    us[n] = (t.ended_at - before - t.waiting) * 1e6; /* what follows reads the logits */
     *out = (bench_step){.dispatches = t.dispatches, .barriers = t.barriers, .submits = t.submits};
   }
   out->host_us = status ? (bench_stat){0} : bench_stat_of(us, n);
@@ -182,6 +187,8 @@ static void describe_loading(const subject *s, double seconds, bench_model *mode
   model->load_rss_bytes = peak_rss();
   model->plan_device_bytes = p->device_bytes;
   model->plan_host_bytes = p->host_bytes;
+  model->kv_bytes_per_1024 =
+      s->header.config.n_layers * kv_block_bytes(&s->header.config, gpu_weights_plan(s->weights)->kv_type) * (GROWTH_POSITIONS / KV_BLOCK);
 }
 
 static bool on_progress(void *user, uint64_t done, uint64_t total) {
@@ -190,7 +197,32 @@ static bool on_progress(void *user, uint64_t done, uint64_t total) {
   return true;
 }
 
-hn_status model_test(measure *m, const bench_options *o, const char *path, bench_result *out, hn_error *err) {
+/* Numbers above `most` become it, once. How many are left. */
+static uint32_t clip(uint32_t *list, uint32_t n, uint32_t most) {
+  uint32_t left = 0, n_clipped = 0;
+  for (uint32_t i = 0; i < n; i++)
+    if (list[i] < most || n_clipped++ == 0)
+      list[left++] = list[i] < most ? list[i] : most;
+  return left;
+}
+
+/* For --growth: what the model's context holds. */
+static hn_status clip_to_context(bench_options *o, const char *path, hn_error *err) {
+  gguf_file *file = NULL;
+  model_header header = {0};
+  hn_status status = subject_open(path, &file, &header, err);
+  uint32_t n_ctx = header.config.n_ctx_train;
+  model_finish(&header);
+  gguf_close(&file);
+  if (status)
+    return status;
+  o->n_decode = o->n_decode < n_ctx ? o->n_decode : n_ctx;
+  o->n_prompts = clip(o->prompts, o->n_prompts, n_ctx);
+  o->n_depths = clip(o->depths, o->n_depths, n_ctx - o->n_decode);
+  return HN_OK;
+}
+
+static hn_status test_model(measure *m, const bench_options *o, const char *path, bench_result *out, hn_error *err) {
   subject s;
   uint32_t prompt = largest(o->prompts, o->n_prompts), depth = largest(o->depths, o->n_depths) + o->n_decode;
   uint32_t n_ctx = prompt > depth ? prompt : depth;
@@ -224,4 +256,10 @@ hn_status model_test(measure *m, const bench_options *o, const char *path, bench
   }
   subject_finish(&s);
   return status;
+}
+
+hn_status model_test(measure *m, const bench_options *o, const char *path, bench_result *out, hn_error *err) {
+  bench_options clipped = *o;
+  hn_status status = o->growth ? clip_to_context(&clipped, path, err) : HN_OK;
+  return status ? status : test_model(m, &clipped, path, out, err);
 }

@@ -21,6 +21,9 @@ static const char usage[] =
     "  -r N                  repetitions (default 5); what is slow is repeated less often\n"
     "  --device I|NAME|all   an index or a part of a name as `hornito devices` lists them (default: the best)\n"
     "  --kernels [PATTERN]   every kernel at the (first) model's shapes, or those whose name contains PATTERN\n"
+    "  --growth              how the time of a token grows: with the context (default --depth 0,1024,4096,8192; the line through them and the\n"
+    "                        speed at which the KV cache is read) and with the prompt (default -p 128,512,1024,2048,4096), both at most as\n"
+    "                        long as the model's context\n"
     "  --timeline            the GPU's time in one decode step of the (first) model, kernel by kernel, and the gaps between\n"
     "  --fits [MODEL]        measure nothing: whether a model fits the device's memory, and with how long a context, for each type of the\n"
     "                        KV cache; MODEL: a GGUF file, 8B-Q4_0 or 8B-Q4_K_M (Llama-3.1-8B; default: both); exit code 0 if it fits\n"
@@ -120,6 +123,8 @@ static void parse_one(parser *p, bench_options *o) {
     o->fits = optional_value(p);
   else if (strcmp(option, "--timeline") == 0)
     o->timeline = true;
+  else if (strcmp(option, "--growth") == 0)
+    o->growth = true;
   else if (strcmp(option, "--models-only") == 0)
     o->models_only = true;
   else if (strcmp(option, "--save") == 0)
@@ -140,9 +145,23 @@ static void parse_one(parser *p, bench_options *o) {
   }
 }
 
+static void fill_lists(bench_options *o) {
+  static const bench_options usual = {.prompts = {128, 512}, .n_prompts = 2, .depths = {0, 2048}, .n_depths = 2},
+                             growth = {.prompts = {128, 512, 1024, 2048, 4096}, .n_prompts = 5, .depths = {0, 1024, 4096, 8192}, .n_depths = 4};
+  const bench_options *from = o->growth ? &growth : &usual;
+  if (o->n_prompts == 0) {
+    memcpy(o->prompts, from->prompts, sizeof o->prompts);
+    o->n_prompts = from->n_prompts;
+  }
+  if (o->n_depths == 0) {
+    memcpy(o->depths, from->depths, sizeof o->depths);
+    o->n_depths = from->n_depths;
+  }
+}
+
 options_result bench_options_parse(int argc, char **argv, bench_options *out) {
   parser p = {.argc = argc, .argv = argv};
-  *out = (bench_options){.prompts = {128, 512}, .n_prompts = 2, .depths = {0, 2048}, .n_depths = 2, .n_decode = 16, .runs = 5};
+  *out = (bench_options){.n_decode = 16, .runs = 5};
   for (p.at = 1; p.at < argc && !p.failed; p.at++) {
     if (strcmp(argv[p.at], "--help") == 0 || strcmp(argv[p.at], "-h") == 0) {
       out_printf("%s", usage);
@@ -158,5 +177,6 @@ options_result bench_options_parse(int argc, char **argv, bench_options *out) {
     print_error("--fits prints a table, JSON or Markdown, not CSV");
     p.failed = true;
   }
+  fill_lists(out);
   return p.failed ? OPTIONS_WRONG : OPTIONS_OK;
 }

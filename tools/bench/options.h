@@ -17,7 +17,7 @@ typedef struct bench_options {
   const char *device;  /* NULL: the best; "all" */
   const char *fits;    /* NULL: not asked for; a model's file, or the name of one that is built in, "" for all of these */
   const char *kernels; /* NULL: not asked for; a part of names, "" for all */
-  bool timeline, models_only;
+  bool timeline, growth, models_only;
   report_format format;
   const char *save, *compare, *svg;
 } bench_options;

@@ -2,7 +2,7 @@
  * report_json.c: a result as JSON. What the fields are is in fields.c; gpu-bench --help-json prints it.
  *
  *     {"version": 1, "program": ..., "device": {...}, "memory": {...}, "compute": {...}, "launch": {...},
- *      "models": [{..., "step": {...}, "tests": [{...}]}], "kernels": [{...}], "timeline": [{...}]}
+ *      "models": [{..., "step": {...}, "growth": {...}, "tests": [{...}]}], "kernels": [{...}], "timeline": [{...}]}
  */
 #include <cjson/cJSON.h>
 
@@ -62,6 +62,7 @@ static void add_model(cJSON *list, const bench_model *m, const bench_device *dev
   cJSON *object = add_element(list);
   add_fields(object, GROUP_MODEL, m, device);
   add_fields(cJSON_AddObjectToObject(object, "step"), GROUP_STEP, &m->step, device);
+  add_fields(cJSON_AddObjectToObject(object, "growth"), GROUP_GROWTH, m, device);
   cJSON *tests = cJSON_AddArrayToObject(object, "tests");
   for (size_t i = 0; i < m->n_tests; i++)
     add_fields(add_element(tests), GROUP_TEST, &m->tests[i], device);

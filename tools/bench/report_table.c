@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../terminal.h"
+#include "growth.h"
 #include "metrics.h"
 #include "report.h"
 #include "sheet.h"
@@ -118,6 +119,40 @@ static void write_memory(writer *w, const bench_model *m) {
   }
 }
 
+/* The times of a token in prompts and at depths, where there are enough of these to see whether they lie on a line. */
+static void write_growth(writer *w, const bench_model *m) {
+  static const char *const headings[] = {"test", "us a token", "on the line", "off it"};
+  bench_growth g = bench_growth_of(m);
+  char words[256], number[3][NUMBER_TEXT], size[HUMAN_SIZE];
+  if (isfinite(g.residual_percent)) {
+    sheet s = {.columns = "lrrr"};
+    for (size_t i = 0; i < sizeof headings / sizeof *headings; i++)
+      sheet_cell(&s, "%s", headings[i]);
+    for (size_t i = 0; i < m->n_tests; i++) {
+      const bench_test *t = &m->tests[i];
+      double us = bench_test_us(t), fit = strcmp(t->name, "decode") == 0 ? bench_growth_at(&g, t->depth) : (double)NAN;
+      char label[METRIC_LABEL];
+      sheet_cell(&s, "%s", bench_test_label(t->name, t->n, t->depth, label));
+      sheet_number(&s, us, "");
+      sheet_number(&s, fit, "");
+      sheet_number(&s, 100.0 * (us / fit - 1.0), " %");
+    }
+    fputc('\n', w->out);
+    finish(w, &s);
+    fputc('\n', w->out);
+  }
+  if (!isfinite(g.us_per_1024))
+    return;
+  snprintf(words, sizeof words, "a token: %s us, and %s us more per %d positions of the context", number_text(g.base_us, number[0]),
+           number_text(g.us_per_1024, number[1]), GROWTH_POSITIONS);
+  line(w, words);
+  if (isfinite(g.kv_gb_s)) {
+    snprintf(words, sizeof words, "these are %s of KV cache, so it is read at %s GB/s", human_bytes(m->kv_bytes_per_1024, size),
+             number_text(g.kv_gb_s, number[2]));
+    line(w, words);
+  }
+}
+
 static void write_model(writer *w, const bench_model *m, const bench_device *device) {
   char words[256], number[NUMBER_TEXT], range[3 * NUMBER_TEXT], size[HUMAN_SIZE];
   title(w, "model ", m->file);
@@ -143,6 +178,7 @@ static void write_model(writer *w, const bench_model *m, const bench_device *dev
              timed ? " us " : "", range_text(m->step.host_us, range));
     line(w, words);
   }
+  write_growth(w, m);
   if (m->weight_bytes > 0) {
     snprintf(words, sizeof words, "weights: %s", human_bytes(m->weight_bytes, size));
     line(w, words);

@@ -46,7 +46,7 @@ typedef struct bench_test {
 
 typedef struct bench_step {               /* one decode step */
   uint32_t dispatches, barriers, submits; /* dispatches == 0: not measured */
-  bench_stat host_us;                     /* time of the host's own work: recording, submitting */
+  bench_stat host_us;                     /* the host's own work: recording and submitting; no waiting, no reading of logits */
 } bench_step;
 
 typedef struct bench_model {
@@ -54,6 +54,7 @@ typedef struct bench_model {
   char description[BENCH_NAME];                             /* for people: "llama 135 M, Q4_1"; may be "" */
   uint64_t weight_bytes, peak_device_bytes, peak_rss_bytes; /* 0: not known */
   uint64_t plan_device_bytes, plan_host_bytes;              /* 0: not known */
+  uint64_t kv_bytes_per_1024;                               /* of the KV cache, all layers, for 1024 positions; 0: not known */
   uint64_t load_rss_bytes;                                  /* most host memory of the process until it was loaded; 0: not known */
   bench_stat load_s, load_gb_s;                             /* until the first token can be computed; the file's bytes by that */
   bench_stat first_token_ms; /* from a prompt of first_token_n tokens to the first token of the answer */
