@@ -19,7 +19,6 @@ typedef struct forward_step {
   uint32_t n;         /* 1 .. n_batch; FORWARD_ALL: at most FORWARD_ALL_MAX */
   uint32_t first;     /* position of ids[0]; first + n <= n_ctx */
   forward_want want;
-  float *logits;      /* (1 or n, n_vocab) */
   int32_t *argmax;    /* of the last token; FORWARD_LAST */
   const atomic_bool *cancel;
 } forward_step;
@@ -35,6 +34,7 @@ typedef struct forward_params { /* of a session */
 typedef struct forward forward;
 struct forward { /* the base of forward_cpu and forward_gpu */
   uint32_t n_ctx, n_batch;
+  float *logits; /* (FORWARD_ALL_MAX, n_vocab): eval writes 1 row, FORWARD_ALL n; read_kv and write_kv leave the first alone */
   /* Errors: CANCELLED, DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
   hn_status (*eval)(forward *self, const forward_step *step, hn_error *err);
   /* A block of a layer's KV cache (kv_block_bytes of sizes.h; layout: shaders/shared.h) to `bytes`, and from there. Waits until it is

@@ -123,9 +123,9 @@ static void logits(forward_cpu *f) {
   x.sums += (size_t)skipped * (c->n_embd / 16);
   f->norm = f->weights->output_norm;
   threads_run(f->pool, step->n, 1, norm_tokens, f);
-  multiply(f, &f->weights->output, x, step->n - skipped, NULL, NULL, step->logits, c->n_vocab);
+  multiply(f, &f->weights->output, x, step->n - skipped, NULL, NULL, f->base.logits, c->n_vocab);
   if (step->want == FORWARD_LAST)
-    *step->argmax = cpu_argmax(step->logits, c->n_vocab);
+    *step->argmax = cpu_argmax(f->base.logits, c->n_vocab);
 }
 
 static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
@@ -174,7 +174,7 @@ static void destroy(forward *base) {
   threads_destroy(&f->pool);
   for (uint32_t i = 0; f->caches && i < f->weights->config.n_layers; i++)
     free(f->caches[i].device);
-  void *all[] = {f->caches, f->rotation, f->x, f->qkv, f->o, f->gate, f->up, f->q.q, f->q.d, f->a.q, f->a.d, f->a.sums};
+  void *all[] = {f->caches, f->rotation, f->x, f->qkv, f->o, f->gate, f->up, f->q.q, f->q.d, f->a.q, f->a.d, f->a.sums, f->base.logits};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     free(all[i]);
   free(f);
@@ -211,7 +211,8 @@ static bool allocate_activations(forward_cpu *f, size_t n) {
   f->a.q = malloc(n * widest);
   f->a.d = malloc(n * (widest / ACT_BLOCK) * sizeof(float));
   f->a.sums = malloc(n * (widest / 16) * sizeof(int16_t));
-  return f->rotation && f->x && f->qkv && f->o && f->gate && f->up && f->q.q && f->q.d && f->a.q && f->a.d && f->a.sums;
+  f->base.logits = malloc(sizeof(float) * FORWARD_ALL_MAX * c->n_vocab);
+  return f->base.logits && f->rotation && f->x && f->qkv && f->o && f->gate && f->up && f->q.q && f->q.d && f->a.q && f->a.d && f->a.sums;
 }
 
 hn_status forward_cpu_create(const cpu_weights *weights, const forward_params *params, forward **out, hn_error *err) {
@@ -220,7 +221,7 @@ hn_status forward_cpu_create(const cpu_weights *weights, const forward_params *p
   if (!f)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
   const model_config *c = &weights->config;
-  f->base = (forward){params->n_ctx, params->n_batch, eval, read_kv, write_kv, destroy};
+  f->base = (forward){params->n_ctx, params->n_batch, NULL, eval, read_kv, write_kv, destroy};
   f->weights = weights;
   f->heads = (cpu_heads){c->n_heads, c->n_kv_heads, c->head_dim};
   hn_status status = HN_OK;

@@ -1,5 +1,6 @@
 #include "forward_gpu.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,10 @@ typedef struct forward_gpu {
   arena_place logits, readback; /* see logits_bytes */
   arena_place input, input_copy; /* see activations.input: the kernels read the device's copy */
   VkDeviceAddress x, qkv, o, gate, up, q, q_d; /* as in forward_cpu */
-  gpu_q8 a;
+  gpu_q8 a, h; /* h: of one token */
+  layer_then *then; /* (n_layers): what a decode step does behind products; the device has it at then_at */
+  VkDeviceAddress then_at;
+  bool recorded; /* the kept recording is a decode step */
   const forward_step *step; /* of the current call */
 } forward_gpu;
 
@@ -42,9 +46,13 @@ static void embed(forward_gpu *f) {
   gpu_cmd_barrier(f->cmd);
 }
 
-static void norm(forward_gpu *f, VkDeviceAddress weight) {
+static struct push_norm push_norm(const forward_gpu *f, VkDeviceAddress weight) {
   uint32_t n = f->weights->config.n_embd;
-  struct push_norm push = {f->x, weight, f->a.q, f->a.d, f->a.sums, n, 1.0f / (float)n, f->weights->config.norm_eps};
+  return (struct push_norm){f->x, weight, f->a.q, f->a.d, f->a.sums, n, 1.0f / (float)n, f->weights->config.norm_eps};
+}
+
+static void norm(forward_gpu *f, VkDeviceAddress weight) {
+  struct push_norm push = push_norm(f, weight);
   kernel_norm_quant(f->cmd, &f->weights->kernels, &push, f->step->n);
   gpu_cmd_barrier(f->cmd);
 }
@@ -59,32 +67,57 @@ static void multiply(forward_gpu *f, const gpu_matrix *w, gpu_q8 a, uint32_t n, 
     kernel_matmat(f->cmd, &f->weights->kernels, w, &p);
 }
 
-static void attention(forward_gpu *f, uint32_t layer) {
-  const model_config *c = &f->weights->config;
-  const gpu_layer *l = &f->weights->layers[layer];
-  const kernels *k = &f->weights->kernels;
+/* Where the cache of a layer is. */
+typedef struct layer_cache {
+  VkDeviceAddress device, host;
+  uint32_t n_device_blocks;
+} layer_cache;
+
+static layer_cache cache_of(const forward_gpu *f, uint32_t layer) {
   const plan_layer *items = &f->plan.layers[layer];
-  VkDeviceAddress device = arena_at(&f->arena, items->cache_device).address, host = arena_at(&f->arena, items->cache_host).address;
-  uint32_t n_device_blocks = f->plan.n_blocks - f->plan.n_host_blocks;
+  return (layer_cache){arena_at(&f->arena, items->cache_device).address, arena_at(&f->arena, items->cache_host).address,
+                       f->plan.n_blocks - f->plan.n_host_blocks};
+}
+
+static VkDeviceAddress positions(const forward_gpu *f, uint32_t n) {
+  return f->input_copy.address + 4ull * n;
+}
+
+static struct push_rope_store rope_store(const forward_gpu *f, uint32_t layer, uint32_t n) {
+  const model_config *c = &f->weights->config;
+  layer_cache cache = cache_of(f, layer);
+  return (struct push_rope_store){positions(f, n), positions(f, n) + 4ull * n, f->qkv, f->q, f->q_d, cache.device, cache.host,
+                                  c->n_heads, c->n_kv_heads, c->head_dim, cache.n_device_blocks};
+}
+
+/* From q and the cache to q8 a. */
+static void attend(forward_gpu *f, uint32_t layer, uint32_t n, const kv_tokens *tokens) {
+  const model_config *c = &f->weights->config;
+  const kernels *k = &f->weights->kernels;
+  layer_cache cache = cache_of(f, layer);
+  struct push_attention push = {positions(f, n), f->q, f->q_d, cache.device, cache.host, f->o, c->n_heads, c->n_kv_heads, c->head_dim,
+                                cache.n_device_blocks, kv_score_scale(f->plan.kv_type, c->head_dim)};
+  kernel_attention(f->cmd, k, f->plan.kv_type, &push, tokens);
+  gpu_cmd_barrier(f->cmd);
+  struct push_quantize quantize = {f->o, f->a.q, f->a.d, f->a.sums, n * (q_width(f) / ACT_BLOCK)};
+  kernel_quantize(f->cmd, k, &quantize);
+  gpu_cmd_barrier(f->cmd);
+}
+
+static void attention(forward_gpu *f, uint32_t layer) {
+  const gpu_layer *l = &f->weights->layers[layer];
   uint32_t n = f->step->n, stride = q_width(f) + 2 * kv_width(f);
+  kv_tokens tokens = {n, f->step->first, f->step->first + n};
   norm(f, l->vectors[ATTN_NORM]);
   multiply(f, &l->matrices[WQ], f->a, n, l->vectors[BQ], 0, f->qkv, stride);
   multiply(f, &l->matrices[WK], f->a, n, l->vectors[BK], 0, f->qkv + 4ull * q_width(f), stride);
   multiply(f, &l->matrices[WV], f->a, n, l->vectors[BV], 0, f->qkv + 4ull * (q_width(f) + kv_width(f)), stride);
   gpu_cmd_barrier(f->cmd);
-  VkDeviceAddress positions = f->input_copy.address + 4ull * n, rotation = positions + 4ull * n;
-  kv_tokens tokens = {n, f->step->first, f->step->first + n};
-  struct push_rope_store rotate = {positions, rotation, f->qkv, f->q, f->q_d, device, host, c->n_heads, c->n_kv_heads, c->head_dim, n_device_blocks};
-  kernel_rope_store(f->cmd, k, f->plan.kv_type, &rotate, &tokens);
+  struct push_rope_store rotate = rope_store(f, layer, n);
+  kernel_rope_store(f->cmd, &f->weights->kernels, f->plan.kv_type, &rotate, &tokens);
   gpu_cmd_barrier(f->cmd);
-  struct push_attention attend = {positions, f->q, f->q_d, device, host, f->o, c->n_heads, c->n_kv_heads, c->head_dim, n_device_blocks,
-                                  kv_score_scale(f->plan.kv_type, c->head_dim)};
-  kernel_attention(f->cmd, k, f->plan.kv_type, &attend, &tokens);
-  gpu_cmd_barrier(f->cmd);
-  struct push_quantize quantize = {f->o, f->a.q, f->a.d, f->a.sums, n * (q_width(f) / ACT_BLOCK)};
-  kernel_quantize(f->cmd, k, &quantize);
-  gpu_cmd_barrier(f->cmd);
-  multiply(f, &l->matrices[WO], f->a, n, l->vectors[BO], f->x, f->x, c->n_embd);
+  attend(f, layer, n, &tokens);
+  multiply(f, &l->matrices[WO], f->a, n, l->vectors[BO], f->x, f->x, f->weights->config.n_embd);
   gpu_cmd_barrier(f->cmd);
 }
 
@@ -110,18 +143,14 @@ static void copy_logits(forward_gpu *f, uint64_t at, uint64_t bytes) {
   gpu_cmd_copy(f->cmd, f->logits.buffer, f->logits.offset + at, f->readback.buffer, f->readback.offset + at, bytes);
 }
 
-static void logits(forward_gpu *f) {
-  const model_config *c = &f->weights->config;
-  const forward_step *step = f->step;
-  uint32_t skipped = step->want == FORWARD_ALL ? 0 : step->n - 1, rows = step->n - skipped;
+/* Of `rows` tokens from their normed q8 rows on; and the largest of one. */
+static void logits(forward_gpu *f, gpu_q8 a, uint32_t rows) {
+  uint32_t n_vocab = f->weights->config.n_vocab;
   uint64_t argmax_at = row_bytes(f, FORWARD_ALL_MAX);
-  gpu_q8 a = {f->a.q + (uint64_t)skipped * c->n_embd, f->a.d + 4ull * skipped * (c->n_embd / ACT_BLOCK),
-               f->a.sums + 4ull * skipped * (c->n_embd / ACT_BLOCK)};
-  norm(f, f->weights->output_norm);
-  multiply(f, &f->weights->output, a, rows, 0, 0, f->logits.address, c->n_vocab);
+  multiply(f, &f->weights->output, a, rows, 0, 0, f->logits.address, n_vocab);
   gpu_cmd_barrier(f->cmd);
-  if (step->want == FORWARD_LAST) {
-    struct push_argmax push = {f->logits.address, f->logits.address + argmax_at, c->n_vocab};
+  if (rows == 1) {
+    struct push_argmax push = {f->logits.address, f->logits.address + argmax_at, n_vocab};
     kernel_argmax(f->cmd, &f->weights->kernels, &push);
     gpu_cmd_barrier(f->cmd);
     copy_logits(f, argmax_at, 4);
@@ -129,14 +158,98 @@ static void logits(forward_gpu *f) {
   copy_logits(f, 0, row_bytes(f, rows));
 }
 
+/* Behind the layers of a prompt. */
+static void prompt_logits(forward_gpu *f) {
+  const forward_step *step = f->step;
+  uint32_t n_embd = f->weights->config.n_embd, skipped = step->want == FORWARD_ALL ? 0 : step->n - 1;
+  norm(f, f->weights->output_norm);
+  gpu_q8 a = {f->a.q + (uint64_t)skipped * n_embd, f->a.d + 4ull * skipped * (n_embd / ACT_BLOCK),
+              f->a.sums + 4ull * skipped * (n_embd / ACT_BLOCK)};
+  logits(f, a, step->n - skipped);
+}
+
+/* ---- a decode step: one token, five dispatches a layer; recorded once and submitted again and again ---- */
+
+static void decode_qkv(forward_gpu *f, uint32_t layer, const kv_tokens *tokens) {
+  const gpu_layer *l = &f->weights->layers[layer];
+  const uint32_t first_rows[] = {[WQ] = 0, [WK] = q_width(f), [WV] = q_width(f) + kv_width(f)};
+  const int bias[] = {[WQ] = BQ, [WK] = BK, [WV] = BV};
+  for (int m = WQ; m <= WV; m++) {
+    const gpu_matrix *w = &l->joined[m];
+    gpu_product p = {f->a, l->vectors[bias[m]], 0, f->qkv + 4ull * first_rows[m], 1, q_width(f) + 2 * kv_width(f)};
+    if (!w->n_rows)
+      continue;
+    kernel_matvec_rope(f->cmd, &f->weights->kernels, w, &p, &f->then[layer].rope, f->then_at + layer * sizeof *f->then + offsetof(layer_then, rope),
+                       first_rows[m], tokens);
+    gpu_cmd_barrier(f->cmd);
+  }
+}
+
+/* x += w . in (+ bias), and the norm behind it. */
+static void decode_add(forward_gpu *f, const gpu_matrix *w, gpu_q8 in, VkDeviceAddress bias, const struct then_norm *then) {
+  gpu_product p = {in, bias, f->x, f->x, 1, f->weights->config.n_embd};
+  VkDeviceAddress at = f->then_at + (uint64_t)((const uint8_t *)then - (const uint8_t *)f->then);
+  kernel_matvec_norm(f->cmd, &f->weights->kernels, w, &p, then, at);
+  gpu_cmd_barrier(f->cmd);
+}
+
+static void decode_gate_up(forward_gpu *f, const gpu_layer *l) {
+  const kernels *k = &f->weights->kernels;
+  uint32_t n_ff = f->weights->config.n_ff;
+  if (l->joined[W_GATE].n_rows == 2 * n_ff) {
+    kernel_matvec_swiglu(f->cmd, k, &l->joined[W_GATE], f->a, f->h, 1);
+  } else { /* of two types */
+    multiply(f, &l->matrices[W_GATE], f->a, 1, 0, 0, f->gate, n_ff);
+    multiply(f, &l->matrices[W_UP], f->a, 1, 0, 0, f->up, n_ff);
+    gpu_cmd_barrier(f->cmd);
+    kernel_swiglu_quant(f->cmd, k, &(struct push_swiglu){f->gate, f->up, f->h.q, f->h.d, f->h.sums, n_ff / ACT_BLOCK});
+  }
+  gpu_cmd_barrier(f->cmd);
+}
+
+static void decode_layer(forward_gpu *f, uint32_t layer) {
+  const gpu_layer *l = &f->weights->layers[layer];
+  const layer_then *then = &f->then[layer];
+  kv_tokens tokens = {1, 0, f->base.n_ctx};
+  decode_qkv(f, layer, &tokens);
+  attend(f, layer, 1, &tokens);
+  decode_add(f, &l->matrices[WO], f->a, l->vectors[BO], &then->ffn);
+  decode_gate_up(f, l);
+  decode_add(f, &l->matrices[W_DOWN], f->h, 0, &then->next);
+}
+
+static hn_status record_decode(forward_gpu *f, hn_error *err) {
+  hn_status status = gpu_cmd_begin_kept(f->cmd, err);
+  if (status)
+    return status;
+  copy_input(f);
+  embed(f);
+  norm(f, f->weights->layers[0].vectors[ATTN_NORM]);
+  for (uint32_t i = 0; i < f->weights->config.n_layers; i++)
+    decode_layer(f, i);
+  logits(f, f->a, 1);
+  return HN_OK;
+}
+
+/* An observer sees every step as it is recorded, and may have added commands of its own. */
+static hn_status decode(forward_gpu *f, hn_error *err) {
+  bool seen = f->cmd->observer.see && !f->cmd->observer.lets_replay;
+  hn_status status;
+  if (f->recorded && !seen) {
+    status = gpu_cmd_submit_again(f->cmd, err);
+  } else {
+    status = record_decode(f, err);
+    if (!status)
+      status = gpu_cmd_submit(f->cmd, err);
+    f->recorded = !status && !seen;
+  }
+  return status ? status : gpu_cmd_wait(f->cmd, f->wait_ns, err);
+}
+
 /* ---- the pass ---- */
 
-/* Between a layer and what follows. That of a prompt is handed in, so that a caller can cancel. */
+/* Between a layer and what follows: what was recorded is handed in, so that a caller can cancel. */
 static hn_status end_layer(forward_gpu *f, hn_error *err) {
-  if (f->step->n == 1) {
-    gpu_cmd_barrier(f->cmd);
-    return HN_OK;
-  }
   hn_status status = gpu_cmd_submit_wait(f->cmd, f->wait_ns, err);
   if (!status && atomic_load(f->step->cancel))
     return hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
@@ -159,14 +272,6 @@ static hn_status run_layers(forward_gpu *f, hn_error *err) {
   return status;
 }
 
-static void read_results(const forward_gpu *f) {
-  const forward_step *step = f->step;
-  const uint8_t *from = f->readback.mapped;
-  memcpy(step->logits, from, row_bytes(f, step->want == FORWARD_ALL ? step->n : 1));
-  if (step->want == FORWARD_LAST)
-    memcpy(step->argmax, from + row_bytes(f, FORWARD_ALL_MAX), 4);
-}
-
 /* One piece without gaps for any number of tokens, so that one copy takes it to the device. */
 static void write_input(const forward_gpu *f) {
   const forward_step *step = f->step;
@@ -177,20 +282,24 @@ static void write_input(const forward_gpu *f) {
   rope_fill(&f->weights->rope, step->first, step->n, (float *)(void *)(positions + step->n));
 }
 
+static hn_status prompt(forward_gpu *f, hn_error *err) {
+  hn_status status = run_layers(f, err);
+  if (status)
+    return status;
+  if (f->step->want != FORWARD_CACHE)
+    prompt_logits(f);
+  return gpu_cmd_submit_wait(f->cmd, f->wait_ns, err);
+}
+
 static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
   forward_gpu *f = (forward_gpu *)base;
   f->step = step;
   if (atomic_load(step->cancel))
     return hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
   write_input(f);
-  hn_status status = run_layers(f, err);
-  if (status)
-    return status;
-  if (step->want != FORWARD_CACHE)
-    logits(f);
-  status = gpu_cmd_submit_wait(f->cmd, f->wait_ns, err);
-  if (!status && step->want != FORWARD_CACHE)
-    read_results(f);
+  hn_status status = step->n == 1 ? decode(f, err) : prompt(f, err);
+  if (!status && step->want == FORWARD_LAST)
+    memcpy(step->argmax, (const uint8_t *)f->readback.mapped + row_bytes(f, FORWARD_ALL_MAX), 4);
   return status;
 }
 
@@ -216,23 +325,27 @@ static hn_status move(forward_gpu *f, const gpu_buffer *from, uint64_t from_offs
   return gpu_cmd_submit_wait(f->cmd, f->wait_ns, err);
 }
 
-/* A block of a layer: to `out`, or from `in` where out is NULL. */
-static hn_status move_block(forward_gpu *f, uint32_t layer, uint32_t block, uint8_t *out, const uint8_t *in, hn_error *err) {
-  uint64_t bytes = kv_block_bytes(&f->weights->config, f->plan.kv_type), room = logits_bytes(&f->weights->config) / 4 * 4;
-  arena_place at = block_at(f, layer, block);
-  const arena_place *via = &f->readback;
+/* Bytes on the device: to `out`, or from `in` where out is NULL. The first row of what is read back stays: the last logits. */
+static hn_status transfer(forward_gpu *f, const arena_place *at, uint64_t bytes, uint8_t *out, const uint8_t *in, hn_error *err) {
+  uint64_t kept = row_bytes(f, 1), room = logits_bytes(&f->weights->config) / 4 * 4 - kept;
+  uint8_t *mapped = (uint8_t *)f->readback.mapped + kept;
   hn_status status = HN_OK;
   for (uint64_t done = 0; done < bytes && !status;) {
     uint64_t n = bytes - done < room ? bytes - done : room;
     if (in)
-      memcpy(via->mapped, in + done, n);
-    status = in ? move(f, via->buffer, via->offset, at.buffer, at.offset + done, n, err)
-                : move(f, at.buffer, at.offset + done, via->buffer, via->offset, n, err);
+      memcpy(mapped, in + done, n);
+    status = in ? move(f, f->readback.buffer, f->readback.offset + kept, at->buffer, at->offset + done, n, err)
+                : move(f, at->buffer, at->offset + done, f->readback.buffer, f->readback.offset + kept, n, err);
     if (!status && out)
-      memcpy(out + done, via->mapped, n);
+      memcpy(out + done, mapped, n);
     done += n;
   }
   return status;
+}
+
+static hn_status move_block(forward_gpu *f, uint32_t layer, uint32_t block, uint8_t *out, const uint8_t *in, hn_error *err) {
+  arena_place at = block_at(f, layer, block);
+  return transfer(f, &at, kv_block_bytes(&f->weights->config, f->plan.kv_type), out, in, err);
 }
 
 static hn_status read_kv(forward *base, uint32_t layer, uint32_t block, void *bytes, hn_error *err) {
@@ -250,6 +363,7 @@ static void destroy(forward *base) {
   gpu_cmd_destroy(&f->cmd);
   arena_finish(&f->arena);
   plan_finish(&f->plan);
+  free(f->then);
   free(f);
 }
 
@@ -285,6 +399,8 @@ static void point(forward_gpu *f) {
   f->q = at + a.q;
   f->q_d = at + a.q_d;
   f->a = (gpu_q8){at + a.a_q, at + a.a_d, at + a.a_sums};
+  f->h = (gpu_q8){at + a.h_q, at + a.h_d, at + a.h_sums};
+  f->then_at = at + a.then;
   f->logits = arena_at(&f->arena, f->plan.logits);
   f->readback = arena_at(&f->arena, f->plan.readback);
   f->input = arena_at(&f->arena, f->plan.input);
@@ -293,12 +409,33 @@ static void point(forward_gpu *f) {
   f->input_copy.address += a.input;
 }
 
+/* What a decode step does behind products, and counters of zero behind it. */
+static hn_status write_then(forward_gpu *f, hn_error *err) {
+  const model_config *c = &f->weights->config;
+  activations a = activations_of(c, f->base.n_batch);
+  uint64_t bytes = a.counters + counter_bytes(c) - a.then;
+  arena_place to = arena_at(&f->arena, f->plan.activations);
+  VkDeviceAddress counters = to.address + a.counters;
+  f->then = calloc(1, bytes);
+  if (!f->then)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
+  for (uint32_t i = 0; i < c->n_layers; i++) {
+    const gpu_layer *l = &f->weights->layers[i];
+    VkDeviceAddress next = i + 1 < c->n_layers ? l[1].vectors[ATTN_NORM] : f->weights->output_norm;
+    f->then[i].rope = (struct then_rope){rope_store(f, i, 1), counters};
+    f->then[i].ffn = (struct then_norm){push_norm(f, l->vectors[FFN_NORM]), counters};
+    f->then[i].next = (struct then_norm){push_norm(f, next), counters};
+  }
+  to.offset += a.then;
+  return transfer(f, &to, bytes, NULL, (const uint8_t *)f->then, err);
+}
+
 hn_status forward_gpu_create(const gpu_weights *weights, const forward_params *params, forward **out, hn_error *err) {
   *out = NULL;
   forward_gpu *f = calloc(1, sizeof *f);
   if (!f)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
-  f->base = (forward){0, 0, eval, read_kv, write_kv, destroy};
+  f->base = (forward){0, 0, NULL, eval, read_kv, write_kv, destroy};
   f->weights = weights;
   f->wait_ns = gpu_wait_limit_ns(weights->device);
   pthread_mutex_lock(&weights->device->plan_lock);
@@ -308,13 +445,17 @@ hn_status forward_gpu_create(const gpu_weights *weights, const forward_params *p
   pthread_mutex_unlock(&weights->device->plan_lock);
   if (!status)
     status = gpu_cmd_create(weights->device, &f->cmd, err);
+  if (!status) {
+    f->base.n_ctx = f->plan.base.n_ctx;
+    f->base.n_batch = f->plan.base.n_batch;
+    point(f);
+    status = write_then(f, err);
+  }
   if (status) {
     destroy(&f->base);
     return status;
   }
-  f->base.n_ctx = f->plan.base.n_ctx;
-  f->base.n_batch = f->plan.base.n_batch;
-  point(f);
+  f->base.logits = f->readback.mapped;
   *out = &f->base;
   return HN_OK;
 }

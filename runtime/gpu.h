@@ -123,7 +123,7 @@ typedef struct gpu_range { /* count runs of `bytes` bytes each, the first at `at
   uint32_t count;
 } gpu_range;
 
-enum { GPU_MAX_READS = 10, GPU_MAX_WRITES = 10 };
+enum { GPU_MAX_READS = 16, GPU_MAX_WRITES = 16 };
 
 typedef struct gpu_access { /* what a command reads and writes, at most */
   gpu_range reads[GPU_MAX_READS], writes[GPU_MAX_WRITES];
@@ -159,13 +159,17 @@ typedef struct gpu_cmd gpu_cmd;
 typedef struct gpu_observer {
   void (*see)(void *user, gpu_cmd *cmd, const gpu_event *event); /* NULL: none */
   void *user;
+  bool lets_replay; /* it records nothing, and need not see commands that were recorded before */
 } gpu_observer;
 
 struct gpu_cmd {
   gpu_device *device;
   gpu_observer observer;
-  VkCommandPool pool;
-  VkCommandBuffer handle;
+  struct {
+    VkCommandPool pool;
+    VkCommandBuffer handle;
+  } recordings[2]; /* one is recorded for each submission, the other is kept and may be submitted again */
+  bool kept;       /* which of them is the current one */
   VkSemaphore timeline;
   uint64_t submitted; /* the value of the last submission */
   uint64_t done;      /* of the last that was waited for */
@@ -177,6 +181,13 @@ hn_status gpu_cmd_create(gpu_device *device, gpu_cmd **out, hn_error *err);
 void gpu_cmd_destroy(gpu_cmd **cmd); /* waits, within a limit, for what is in flight; beyond it the device is stuck */
 
 hn_status gpu_cmd_begin(gpu_cmd *cmd, hn_error *err);
+
+/* The same for a recording that gpu_cmd_submit_again may submit again, until the next one of its kind begins. What was submitted of it must
+ * be done. */
+hn_status gpu_cmd_begin_kept(gpu_cmd *cmd, hn_error *err);
+
+/* What is being recorded, for commands that are not below. */
+VkCommandBuffer gpu_cmd_handle(const gpu_cmd *cmd);
 
 /* access: what the shader may touch; an observer sees it. */
 void gpu_cmd_dispatch(gpu_cmd *cmd, const gpu_launch *launch, const gpu_access *access);
@@ -194,6 +205,9 @@ uint64_t gpu_wait_limit_ns(const gpu_device *device);
 
 /* Ends the recording (with a barrier that lets the host read) and submits. Errors: DEVICE_LOST, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
 hn_status gpu_cmd_submit(gpu_cmd *cmd, hn_error *err);
+
+/* Submits the kept recording once more; its last submission must be done. Errors: as gpu_cmd_submit. */
+hn_status gpu_cmd_submit_again(gpu_cmd *cmd, hn_error *err);
 
 /* Waits at most timeout_ns for what was submitted; at once where nothing was. Errors: DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY,
  * OUT_OF_DEVICE_MEMORY, VULKAN. */

@@ -6,30 +6,37 @@
 #define SOFTWARE_WAIT_NS 600000000000ull /* a CPU that plays a GPU */
 #define DESTROY_WAIT_NS 5000000000ull /* what is in flight when a session is destroyed */
 
-static hn_status make(gpu_cmd *self, hn_error *err) {
+static VkResult make_recording(gpu_cmd *self, bool kept) {
   gpu_device *d = self->device;
   VkCommandPoolCreateInfo pool = {
       .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-      .flags = VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
+      .flags = kept ? 0 : VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
       .queueFamilyIndex = d->queue_family,
   };
+  VkResult result = d->vk.vkCreateCommandPool(d->device, &pool, NULL, &self->recordings[kept].pool);
+  if (result) {
+    self->recordings[kept].pool = VK_NULL_HANDLE; /* Vulkan leaves it undefined */
+    return result;
+  }
+  VkCommandBufferAllocateInfo info = {
+      .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+      .commandPool = self->recordings[kept].pool,
+      .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+      .commandBufferCount = 1,
+  };
+  return d->vk.vkAllocateCommandBuffers(d->device, &info, &self->recordings[kept].handle);
+}
+
+static hn_status make(gpu_cmd *self, hn_error *err) {
+  gpu_device *d = self->device;
   VkSemaphoreTypeCreateInfo type = {
       .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO, .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
   VkSemaphoreCreateInfo semaphore = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
-  VkResult result = d->vk.vkCreateCommandPool(d->device, &pool, NULL, &self->pool);
+  VkResult result = d->vk.vkCreateSemaphore(d->device, &semaphore, NULL, &self->timeline);
   if (result)
-    self->pool = VK_NULL_HANDLE; /* Vulkan leaves it undefined */
-  else if ((result = d->vk.vkCreateSemaphore(d->device, &semaphore, NULL, &self->timeline)))
     self->timeline = VK_NULL_HANDLE;
-  if (!result) {
-    VkCommandBufferAllocateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-        .commandPool = self->pool,
-        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-        .commandBufferCount = 1,
-    };
-    result = d->vk.vkAllocateCommandBuffers(d->device, &info, &self->handle);
-  }
+  for (int kept = 0; kept < 2 && !result; kept++)
+    result = make_recording(self, kept);
   if (result)
     return hn_fail_vk(err, gpu_status(result), result, "%s: no command buffer", d->info.name);
   return HN_OK;
@@ -79,8 +86,9 @@ void gpu_cmd_destroy(gpu_cmd **cmd) {
   }
   if (self->timeline && !gpu_device_stuck(d))
     d->vk.vkDestroySemaphore(d->device, self->timeline, NULL);
-  if (self->pool && !gpu_device_stuck(d))
-    d->vk.vkDestroyCommandPool(d->device, self->pool, NULL);
+  for (int kept = 0; kept < 2; kept++)
+    if (self->recordings[kept].pool && !gpu_device_stuck(d))
+      d->vk.vkDestroyCommandPool(d->device, self->recordings[kept].pool, NULL);
   free(self);
   *cmd = NULL;
 }
@@ -90,26 +98,46 @@ static void tell(gpu_cmd *self, gpu_event_kind kind, const gpu_launch *launch, c
     self->observer.see(self->observer.user, self, &(gpu_event){kind, launch, access});
 }
 
-hn_status gpu_cmd_begin(gpu_cmd *self, hn_error *err) {
-  gpu_device *d = self->device;
+static hn_status check_lost(const gpu_cmd *self, hn_error *err) {
   if (self->lost)
-    return hn_fail(err, HN_ERROR_DEVICE_LOST, "%s stopped answering before; load the model again", d->info.name);
-  VkCommandBufferBeginInfo info = {
-      .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO, .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-  VkResult result = d->vk.vkResetCommandPool(d->device, self->pool, 0);
+    return hn_fail(err, HN_ERROR_DEVICE_LOST, "%s stopped answering before; load the model again", self->device->info.name);
+  return HN_OK;
+}
+
+VkCommandBuffer gpu_cmd_handle(const gpu_cmd *self) {
+  return self->recordings[self->kept].handle;
+}
+
+static hn_status begin(gpu_cmd *self, bool kept, hn_error *err) {
+  gpu_device *d = self->device;
+  hn_status status = check_lost(self, err);
+  if (status)
+    return status;
+  VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                   .flags = kept ? 0 : VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+  self->kept = kept;
+  VkResult result = d->vk.vkResetCommandPool(d->device, self->recordings[kept].pool, 0);
   if (!result)
-    result = d->vk.vkBeginCommandBuffer(self->handle, &info);
+    result = d->vk.vkBeginCommandBuffer(gpu_cmd_handle(self), &info);
   if (result)
     return hn_fail_vk(err, gpu_status(result), result, "%s: a command buffer does not begin", d->info.name);
   tell(self, GPU_EVENT_BEGIN, NULL, NULL);
   return HN_OK;
 }
 
+hn_status gpu_cmd_begin(gpu_cmd *self, hn_error *err) {
+  return begin(self, false, err);
+}
+
+hn_status gpu_cmd_begin_kept(gpu_cmd *self, hn_error *err) {
+  return begin(self, true, err);
+}
+
 void gpu_cmd_dispatch(gpu_cmd *self, const gpu_launch *launch, const gpu_access *access) {
   const struct VolkDeviceTable *vk = &self->device->vk;
-  vk->vkCmdBindPipeline(self->handle, VK_PIPELINE_BIND_POINT_COMPUTE, launch->pipeline->handle);
-  vk->vkCmdPushConstants(self->handle, launch->pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, launch->push_bytes, launch->push);
-  vk->vkCmdDispatch(self->handle, launch->x, launch->y, 1);
+  vk->vkCmdBindPipeline(gpu_cmd_handle(self), VK_PIPELINE_BIND_POINT_COMPUTE, launch->pipeline->handle);
+  vk->vkCmdPushConstants(gpu_cmd_handle(self), launch->pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, launch->push_bytes, launch->push);
+  vk->vkCmdDispatch(gpu_cmd_handle(self), launch->x, launch->y, 1);
   tell(self, GPU_EVENT_DISPATCH, launch, access);
 }
 
@@ -136,7 +164,7 @@ static void barrier(gpu_cmd *self, VkPipelineStageFlags2 host_stage, VkAccessFla
   };
   VkDependencyInfo info = {
       .sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &memory};
-  self->device->vk.vkCmdPipelineBarrier2(self->handle, &info);
+  self->device->vk.vkCmdPipelineBarrier2(gpu_cmd_handle(self), &info);
 }
 
 void gpu_cmd_barrier(gpu_cmd *self) {
@@ -147,14 +175,14 @@ void gpu_cmd_barrier(gpu_cmd *self) {
 void gpu_cmd_copy(gpu_cmd *self, const gpu_buffer *from, uint64_t from_offset, const gpu_buffer *to, uint64_t to_offset,
                   uint64_t bytes) {
   VkBufferCopy region = {.srcOffset = from_offset, .dstOffset = to_offset, .size = bytes};
-  self->device->vk.vkCmdCopyBuffer(self->handle, from->handle, to->handle, 1, &region);
+  self->device->vk.vkCmdCopyBuffer(gpu_cmd_handle(self), from->handle, to->handle, 1, &region);
   gpu_access access = {.reads = {{from->address + from_offset, bytes, 0, 1}}, .n_reads = 1,
                        .writes = {{to->address + to_offset, bytes, 0, 1}}, .n_writes = 1};
   tell(self, GPU_EVENT_COPY, NULL, &access);
 }
 
 void gpu_cmd_fill(gpu_cmd *self, const gpu_buffer *buffer, uint64_t offset, uint64_t bytes, uint32_t word) {
-  self->device->vk.vkCmdFillBuffer(self->handle, buffer->handle, offset, bytes, word);
+  self->device->vk.vkCmdFillBuffer(gpu_cmd_handle(self), buffer->handle, offset, bytes, word);
   gpu_access access = {.writes = {{buffer->address + offset, bytes, 0, 1}}, .n_writes = 1};
   tell(self, GPU_EVENT_FILL, NULL, &access);
 }
@@ -162,7 +190,7 @@ void gpu_cmd_fill(gpu_cmd *self, const gpu_buffer *buffer, uint64_t offset, uint
 static VkResult submit(gpu_cmd *self) {
   gpu_device *d = self->device;
   VkCommandBufferSubmitInfo commands = {
-      .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = self->handle};
+      .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = gpu_cmd_handle(self)};
   VkSemaphoreSubmitInfo signal = {
       .sType = VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO,
       .semaphore = self->timeline,
@@ -197,9 +225,21 @@ static hn_status fail_work(gpu_cmd *self, VkResult result, hn_error *err) {
 
 hn_status gpu_cmd_submit(gpu_cmd *self, hn_error *err) {
   barrier(self, VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT);
-  VkResult result = self->device->vk.vkEndCommandBuffer(self->handle);
+  VkResult result = self->device->vk.vkEndCommandBuffer(gpu_cmd_handle(self));
   if (!result)
     result = submit(self);
+  if (result)
+    return fail_work(self, result, err);
+  tell(self, GPU_EVENT_SUBMIT, NULL, NULL);
+  return HN_OK;
+}
+
+hn_status gpu_cmd_submit_again(gpu_cmd *self, hn_error *err) {
+  hn_status status = check_lost(self, err);
+  if (status)
+    return status;
+  self->kept = true;
+  VkResult result = submit(self);
   if (result)
     return fail_work(self, result, err);
   tell(self, GPU_EVENT_SUBMIT, NULL, NULL);

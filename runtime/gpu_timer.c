@@ -36,12 +36,12 @@ void gpu_timer_finish(gpu_timer *timer) {
 void gpu_timer_reset(gpu_timer *timer, gpu_cmd *cmd) {
   timer->n = 0;
   if (timer->pool)
-    timer->device->vk.vkCmdResetQueryPool(cmd->handle, timer->pool, 0, timer->capacity);
+    timer->device->vk.vkCmdResetQueryPool(gpu_cmd_handle(cmd), timer->pool, 0, timer->capacity);
 }
 
 void gpu_timer_stamp(gpu_timer *timer, gpu_cmd *cmd) {
   if (timer->pool && timer->n < timer->capacity)
-    timer->device->vk.vkCmdWriteTimestamp2(cmd->handle, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, timer->pool, timer->n++);
+    timer->device->vk.vkCmdWriteTimestamp2(gpu_cmd_handle(cmd), VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, timer->pool, timer->n++);
 }
 
 bool gpu_timer_read(const gpu_timer *timer, double *ns) {

@@ -9,6 +9,7 @@ static const char *const names[N_KERNELS] = {
     [KERNEL_NORM_QUANT] = "norm_quant", [KERNEL_QUANTIZE] = "quantize",   [KERNEL_SWIGLU_QUANT] = "swiglu_quant",
     [KERNEL_ARGMAX] = "argmax",         [KERNEL_ROPE_STORE] = "rope_store", [KERNEL_ATTENTION] = "attention",
     [KERNEL_EMBED] = "embed",           [KERNEL_REARRANGE] = "rearrange", [KERNEL_MATVEC] = "matvec",
+    [KERNEL_MATVEC_NORM] = "matvec_norm", [KERNEL_MATVEC_ROPE] = "matvec_rope", [KERNEL_MATVEC_SWIGLU] = "matvec_swiglu",
     [KERNEL_MATMAT] = "matmat",
 };
 
@@ -36,8 +37,13 @@ bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type) {
 hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, const uint32_t *constants, uint32_t n,
                                 hn_error *err) {
   gpu_pipeline *pipeline = &k->pipelines[id][type];
+  uint32_t all[GPU_MAX_CONSTANTS];
   gpu_pipeline_finish(k->device, pipeline);
-  return gpu_pipeline_init(k->device, module->name, module->words, module->n_words, constants, n, pipeline, err);
+  if (id != KERNEL_MATVEC_ROPE || n >= GPU_MAX_CONSTANTS)
+    return gpu_pipeline_init(k->device, module->name, module->words, module->n_words, constants, n, pipeline, err);
+  memcpy(all, constants, n * sizeof *all);
+  all[n] = k->kv_type == QUANT_Q4_0; /* its last one */
+  return gpu_pipeline_init(k->device, module->name, module->words, module->n_words, all, n + 1, pipeline, err);
 }
 
 hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err) {
@@ -64,6 +70,15 @@ gpu_matrix gpu_matrix_at(uint32_t type, uint32_t n_rows, uint32_t n_granules, Vk
     at += p.n_tiles * p.tile_bytes[i];
   }
   return m;
+}
+
+gpu_matrix gpu_matrix_rows(const gpu_matrix *m, uint32_t first, uint32_t n) {
+  gpu_matrix rows = *m;
+  planes p = planes_of(m->type, m->n_rows, m->n_granules);
+  rows.n_rows = n;
+  for (int i = 0; i < N_PLANES; i++)
+    rows.planes[i] += m->planes[i] ? first / TILE_ROWS * p.tile_bytes[i] : 0;
+  return rows;
 }
 
 /* ---- what a launch touches ---- */
@@ -148,11 +163,16 @@ void kernel_rearrange(gpu_cmd *cmd, const kernels *k, const gpu_matrix *to, uint
   DISPATCH(KERNEL_REARRANGE, to->type, &push, groups(to->n_granules * (TILE_ROWS / 2), GROUP_GRANULES), n);
 }
 
+/* But for x. */
+static void touch_norm(gpu_access *a, const struct push_norm *push, uint32_t n_tokens) {
+  reads(a, push->weight, 4ull * push->n);
+  writes_q8(a, (gpu_q8){push->q, push->d, push->sums}, (uint64_t)n_tokens * (push->n / ACT_BLOCK));
+}
+
 void kernel_norm_quant(gpu_cmd *cmd, const kernels *k, const struct push_norm *push, uint32_t n_tokens) {
   gpu_access a = {0};
   reads(&a, push->x, 4ull * n_tokens * push->n);
-  reads(&a, push->weight, 4ull * push->n);
-  writes_q8(&a, (gpu_q8){push->q, push->d, push->sums}, (uint64_t)n_tokens * (push->n / ACT_BLOCK));
+  touch_norm(&a, push, n_tokens);
   computes(&a, (uint64_t)n_tokens * push->n, 6);
   DISPATCH(KERNEL_NORM_QUANT, 0, push, n_tokens, 1);
 }
@@ -225,16 +245,22 @@ static void touch_cache(gpu_access *a, touch fn, const cache_shape *c, uint32_t 
     touch_rows(a, fn, c, whole, 0, end % KV_BLOCK);
 }
 
-void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_rope_store *push, const kv_tokens *tokens) {
-  uint64_t n_heads = (uint64_t)tokens->n * push->n_heads, n_all = n_heads + 2ull * tokens->n * push->n_kv_heads;
+/* But for qkv. */
+static void touch_rope_store(gpu_access *a, uint32_t kv_type, const struct push_rope_store *push, const kv_tokens *tokens) {
+  uint64_t n_heads = (uint64_t)tokens->n * push->n_heads;
   cache_shape c = shape_of(kv_type, push->kv_device, push->kv_host, push->n_device_blocks, push->n_kv_heads, push->head_dim);
+  reads(a, push->positions, 4ull * tokens->n);
+  reads(a, push->rotation, 4ull * tokens->n * push->head_dim);
+  writes(a, push->q, 4 * n_heads * HEAD_WORDS(push->head_dim));
+  writes(a, push->q_d, 4 * n_heads * HEAD_SCALES(push->head_dim));
+  touch_cache(a, writes_runs, &c, tokens->first, tokens->end);
+}
+
+void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_rope_store *push, const kv_tokens *tokens) {
+  uint64_t n_all = (uint64_t)tokens->n * (push->n_heads + 2ull * push->n_kv_heads);
   gpu_access a = {0};
-  reads(&a, push->positions, 4ull * tokens->n);
-  reads(&a, push->rotation, 4ull * tokens->n * push->head_dim);
   reads(&a, push->qkv, 4 * n_all * push->head_dim);
-  writes(&a, push->q, 4 * n_heads * HEAD_WORDS(push->head_dim));
-  writes(&a, push->q_d, 4 * n_heads * HEAD_SCALES(push->head_dim));
-  touch_cache(&a, writes_runs, &c, tokens->first, tokens->end);
+  touch_rope_store(&a, kv_type, push, tokens);
   computes(&a, n_all * push->head_dim, 5);
   DISPATCH(KERNEL_ROPE_STORE, kv_type, push, push->n_heads + push->n_kv_heads, tokens->n);
 }
@@ -278,10 +304,52 @@ static gpu_access product_access(const gpu_matrix *w, const gpu_product *p) {
   return a;
 }
 
+/* A record of what follows a product, and its counters. */
+static void touch_then(gpu_access *a, VkDeviceAddress at, uint64_t bytes, VkDeviceAddress counters, uint64_t n_counters) {
+  reads(a, at, bytes);
+  reads(a, counters, 4 * n_counters);
+  writes(a, counters, 4 * n_counters);
+}
+
+/* Workgroups for these rows by a kernel of matvec.glsl. */
+static uint32_t row_groups(const kernels *k, kernel_id id, const gpu_matrix *w, uint32_t n_rows) {
+  return groups(n_rows, matvec_rows_of(k->pipelines[id][w->type].constants));
+}
+
 void kernel_matvec(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p) {
   struct push_matmul push = push_product(w, p);
   gpu_access a = product_access(w, p);
-  DISPATCH(KERNEL_MATVEC, w->type, &push, groups(w->n_rows, matvec_rows_of(k->pipelines[KERNEL_MATVEC][w->type].constants)), p->n_tokens);
+  DISPATCH(KERNEL_MATVEC, w->type, &push, row_groups(k, KERNEL_MATVEC, w, w->n_rows), p->n_tokens);
+}
+
+void kernel_matvec_norm(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p, const struct then_norm *then,
+                        VkDeviceAddress at) {
+  struct push_matvec_then push = {push_product(w, p), at, 0};
+  gpu_access a = product_access(w, p);
+  touch_norm(&a, &then->norm, p->n_tokens);
+  touch_then(&a, at, sizeof *then, then->counters, p->n_tokens);
+  DISPATCH(KERNEL_MATVEC_NORM, w->type, &push, row_groups(k, KERNEL_MATVEC_NORM, w, w->n_rows), p->n_tokens);
+}
+
+void kernel_matvec_rope(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p, const struct then_rope *then,
+                        VkDeviceAddress at, uint32_t first_row, const kv_tokens *tokens) {
+  struct push_matvec_then push = {push_product(w, p), at, first_row};
+  gpu_access a = product_access(w, p);
+  touch_rope_store(&a, k->kv_type, &then->heads, tokens);
+  touch_then(&a, at, sizeof *then, then->counters, (uint64_t)p->n_tokens * (then->heads.n_heads + then->heads.n_kv_heads));
+  DISPATCH(KERNEL_MATVEC_ROPE, w->type, &push, row_groups(k, KERNEL_MATVEC_ROPE, w, w->n_rows), p->n_tokens);
+}
+
+void kernel_matvec_swiglu(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, gpu_q8 x, gpu_q8 to, uint32_t n_tokens) {
+  gpu_product p = {.x = x, .n_tokens = n_tokens};
+  struct push_matvec_swiglu push = {push_product(w, &p), to.q, to.d, to.sums};
+  gpu_access a = {0};
+  push.product.n_rows = w->n_rows / 2; /* of each */
+  reads_matrix(&a, w);
+  reads_q8(&a, x, (uint64_t)n_tokens * w->n_granules);
+  writes_q8(&a, to, (uint64_t)n_tokens * (w->n_rows / 2 / ACT_BLOCK));
+  a.ops = 2ull * w->n_rows * w->n_granules * QUANT_GRANULE * n_tokens;
+  DISPATCH(KERNEL_MATVEC_SWIGLU, w->type, &push, row_groups(k, KERNEL_MATVEC_SWIGLU, w, w->n_rows / 2), n_tokens);
 }
 
 void kernel_matmat(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p) {

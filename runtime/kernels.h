@@ -14,7 +14,7 @@
 typedef enum kernel_id {
   KERNEL_NORM_QUANT, KERNEL_QUANTIZE, KERNEL_SWIGLU_QUANT, KERNEL_ARGMAX,
   KERNEL_ROPE_STORE, KERNEL_ATTENTION, /* built once per type of the KV cache */
-  KERNEL_EMBED, KERNEL_REARRANGE, KERNEL_MATVEC, KERNEL_MATMAT, /* once per type of weights */
+  KERNEL_EMBED, KERNEL_REARRANGE, KERNEL_MATVEC, KERNEL_MATVEC_NORM, KERNEL_MATVEC_ROPE, KERNEL_MATVEC_SWIGLU, KERNEL_MATMAT, /* once per type of weights */
   N_KERNELS,
   KERNEL_FIRST_TYPED = KERNEL_ROPE_STORE, KERNEL_FIRST_OF_WEIGHTS = KERNEL_EMBED
 } kernel_id;
@@ -23,6 +23,7 @@ enum { N_KERNEL_TYPES = QUANT_IQ4_XS + 1 }; /* a quant_type; 0 stands for a kern
 
 typedef struct kernels {
   gpu_device *device;
+  uint32_t kv_type; /* of the cache that matvec_rope stores to: QUANT_Q4_0, else Q8_0; set before its pipeline is made */
   gpu_pipeline pipelines[N_KERNELS][N_KERNEL_TYPES];
 } kernels;
 
@@ -57,6 +58,9 @@ typedef struct gpu_matrix {
 /* A matrix whose planes follow each other from `at` on: planes_bytes. */
 gpu_matrix gpu_matrix_at(uint32_t type, uint32_t n_rows, uint32_t n_granules, VkDeviceAddress at);
 
+/* Rows first .. first + n - 1 as a matrix of their own; first is a multiple of TILE_ROWS. */
+gpu_matrix gpu_matrix_rows(const gpu_matrix *m, uint32_t first, uint32_t n);
+
 typedef struct gpu_q8 { /* rows of activations */
   VkDeviceAddress q, d, sums;
 } gpu_q8;
@@ -84,6 +88,19 @@ void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const s
 void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, const kv_tokens *tokens);
 void kernel_argmax(gpu_cmd *cmd, const kernels *k, const struct push_argmax *push);
 void kernel_matvec(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p);
+
+/* A product and what follows it, by the workgroup that is done last. `then` lies in the device's memory at `at`, where push constants have
+ * no room; its counters are zero before and after. */
+void kernel_matvec_norm(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p, const struct then_norm *then,
+                        VkDeviceAddress at);
+
+/* w: rows first_row .. of those of q, k and v together. What rope_store does is done with a head when all its rows are there. */
+void kernel_matvec_rope(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p, const struct then_rope *then,
+                        VkDeviceAddress at, uint32_t first_row, const kv_tokens *tokens);
+
+/* w: gate and up as one matrix. */
+void kernel_matvec_swiglu(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, gpu_q8 x, gpu_q8 to, uint32_t n_tokens);
+
 void kernel_matmat(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p);
 
 #endif

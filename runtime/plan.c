@@ -8,6 +8,7 @@
 #include "../shaders/shared.h"
 #include "forward.h"
 #include "gpu_upload.h"
+#include "joined.h"
 #include "planes.h"
 #include "selftest.h"
 #include "sizes.h"
@@ -33,9 +34,9 @@ static uint64_t matrix_bytes(const gguf_tensor *tensor) {
 static uint64_t layer_bytes(const model_layer *layer) {
   uint64_t bytes = 0;
   for (int i = 0; i < N_LAYER_MATRICES; i++)
-    bytes += matrix_bytes(layer->matrices[i]);
+    bytes += align(joined_bytes(layer, i));
   for (int i = 0; i < N_LAYER_VECTORS; i++)
-    bytes += layer->vectors[i] ? align(layer->vectors[i]->bytes) : 0;
+    bytes += align(joined_vector_bytes(layer, i));
   return bytes;
 }
 
@@ -143,10 +144,10 @@ static void add_layer(builder *b, const sums *s, uint32_t i) {
   plan_layer *to = &b->plan->layers[i];
   plan_place place = i + b->plan->base.n_host_layers < s->model->config.n_layers ? PLAN_DEVICE : PLAN_HOST;
   for (int m = 0; m < N_LAYER_MATRICES; m++)
-    to->matrices[m] = add(b, HN_PLAN_WEIGHTS, from->matrices[m]->name, (int32_t)i, place, matrix_bytes(from->matrices[m]));
+    to->matrices[m] = add(b, HN_PLAN_WEIGHTS, from->matrices[m]->name, (int32_t)i, place, joined_bytes(from, m));
   for (int v = 0; v < N_LAYER_VECTORS; v++)
     if (from->vectors[v])
-      to->vectors[v] = add(b, HN_PLAN_WEIGHTS, from->vectors[v]->name, (int32_t)i, place, from->vectors[v]->bytes);
+      to->vectors[v] = add(b, HN_PLAN_WEIGHTS, from->vectors[v]->name, (int32_t)i, place, joined_vector_bytes(from, v));
 }
 
 static void add_model(builder *b, const sums *s) {
@@ -172,7 +173,7 @@ static void add_session(builder *b, const sums *s, uint32_t index) {
   const hn_plan_item *logits = add(b, HN_PLAN_LOGITS, "logits", -1, PLAN_DEVICE, logits_bytes(c));
   const hn_plan_item *readback = add(b, HN_PLAN_LOGITS, "logits, read back", -1, PLAN_READBACK, logits_bytes(c));
   const hn_plan_item *input = add(b, HN_PLAN_LOGITS, "tokens and rotation", -1, PLAN_HOST, input_bytes(c, p->base.n_batch));
-  add(b, HN_PLAN_LOGITS, "tokens and logits", -1, PLAN_PROCESS, logits_bytes(c) + 4ull * p->base.n_ctx);
+  add(b, HN_PLAN_LOGITS, "tokens", -1, PLAN_PROCESS, 4ull * p->base.n_ctx);
   for (uint32_t i = 0; i < c->n_layers; i++) {
     const hn_plan_item *device = add(b, HN_PLAN_KV_CACHE, "KV cache", (int32_t)i, PLAN_DEVICE, (p->n_blocks - p->n_host_blocks) * block);
     const hn_plan_item *host = add(b, HN_PLAN_KV_CACHE, "KV cache, last positions", (int32_t)i, PLAN_HOST, p->n_host_blocks * block);

@@ -47,7 +47,7 @@ typedef struct plan_wish {
   int32_t n_host_layers; /* of a model that is loaded; -1: as few as possible */
 } plan_wish;
 
-typedef struct plan_layer { /* items; NULL: there is none */
+typedef struct plan_layer { /* items; NULL: there is none, or it lies behind another in that one's item (joined.h) */
   const hn_plan_item *matrices[N_LAYER_MATRICES], *vectors[N_LAYER_VECTORS];
   const hn_plan_item *cache_host, *cache_device; /* of session 0 */
 } plan_layer;

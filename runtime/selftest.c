@@ -65,7 +65,7 @@ void selftest_fill(selftest_input *in) {
   memset(in->q + 64, -127, 64);
   fill_sums(in);
   fill_floats(&r, in->d, sizeof in->d / 4, 0.125f);
-  fill_floats(&r, in->bias, SELFTEST_ROWS, 1);
+  fill_floats(&r, in->bias, SELFTEST_TILED_ROWS, 1);
   for (int i = 0; i < SELFTEST_ACT_ROWS; i++)
     in->ids[i] = i * (SELFTEST_ROWS - 1) / (SELFTEST_ACT_ROWS - 1);
   for (uint32_t i = 0; i < SELFTEST_ATTEND; i++) {
@@ -132,39 +132,69 @@ uint64_t selftest_digest(const selftest_output *out) {
   return hash_bytes(HASH_BEGIN, out->bytes, sizeof out->bytes);
 }
 
-uint64_t selftest_expected(kernel_id id, uint32_t type) {
+uint64_t selftest_expected(kernel_id id, uint32_t type, uint32_t kv_type) {
   /* Written by tests/test_selftest --print. Both forms of a product give the same. */
   static const uint64_t digests[N_KERNELS][N_KERNEL_TYPES] = {
-      [KERNEL_NORM_QUANT] = {0xc8d2a8999fd8d46f},
-      [KERNEL_QUANTIZE] = {0x17e9ceeec4772964},
-      [KERNEL_SWIGLU_QUANT] = {0xaf7c0a083446152d},
-      [KERNEL_ARGMAX] = {0x8cf4ed2db9fdbf8e},
+      [KERNEL_NORM_QUANT] = {0x294c3546e283056e},
+      [KERNEL_QUANTIZE] = {0xe3b3872510e2f66a},
+      [KERNEL_SWIGLU_QUANT] = {0xc8fb2958f633865e},
+      [KERNEL_ARGMAX] = {0x79597cebc12317c2},
       [KERNEL_ROPE_STORE] =
-          {[QUANT_Q8_0] = 0x8ea17e4485b4ab09, [QUANT_Q4_0] = 0x7aacff8572d9da8d},
+          {[QUANT_Q8_0] = 0x68eabc94a52e3683, [QUANT_Q4_0] = 0x608b5cb493d8d0a0},
       [KERNEL_ATTENTION] =
-          {[QUANT_Q8_0] = 0xba45cb0c2d76e83d, [QUANT_Q4_0] = 0x831da8fa0b6a3692},
+          {[QUANT_Q8_0] = 0xb4c13f4d43a948bb, [QUANT_Q4_0] = 0xd16997863558b05e},
       [KERNEL_EMBED] =
-          {[QUANT_Q4_0] = 0x379da3d2e06b587d, [QUANT_Q4_1] = 0x5fa20af5e3df92d1,
-           [QUANT_Q5_0] = 0x1774cb673478d00c, [QUANT_Q5_1] = 0x280060505885d28a,
-           [QUANT_Q8_0] = 0x4175fddc538eab47, [QUANT_Q2_K] = 0x76654eece9092262,
-           [QUANT_Q3_K] = 0x37748e49e1316e8d, [QUANT_Q4_K] = 0xb5a395939fc75242,
-           [QUANT_Q5_K] = 0xf4e3d5aaa1506056, [QUANT_Q6_K] = 0x297a8200df2aa25f,
-           [QUANT_IQ4_NL] = 0xa2fb25bd146c7ac9, [QUANT_IQ4_XS] = 0xc3fc31ff0d57dddc},
+          {[QUANT_Q4_0] = 0x3a2500f702e39191, [QUANT_Q4_1] = 0x7b4e4aab6358aec6,
+           [QUANT_Q5_0] = 0x000f913b0a44d652, [QUANT_Q5_1] = 0x020348759641ff81,
+           [QUANT_Q8_0] = 0xb48bdbed55acd2be, [QUANT_Q2_K] = 0xcd20d2126b864b59,
+           [QUANT_Q3_K] = 0x6c13d5ea52beeeeb, [QUANT_Q4_K] = 0x5d88104f0db320c6,
+           [QUANT_Q5_K] = 0x18b1f7d8349e32ef, [QUANT_Q6_K] = 0xfe1c3639236f148d,
+           [QUANT_IQ4_NL] = 0x52f73d591df9b08f, [QUANT_IQ4_XS] = 0x551423d6ecf7b3cb},
       [KERNEL_REARRANGE] =
-          {[QUANT_Q4_0] = 0x238caee0976aa7a2, [QUANT_Q4_1] = 0xc4720d4751811e03,
-           [QUANT_Q5_0] = 0x34336898e007cb27, [QUANT_Q5_1] = 0x8206091f2b01ed23,
-           [QUANT_Q8_0] = 0xd401d30cb39c23da, [QUANT_Q2_K] = 0x2dadc335fc2089ea,
-           [QUANT_Q3_K] = 0x3a598772666a0d8e, [QUANT_Q4_K] = 0x572a1b1279e3e662,
-           [QUANT_Q5_K] = 0x0d757ee9d7cd4340, [QUANT_Q6_K] = 0x0c77f13dde7063be,
-           [QUANT_IQ4_NL] = 0xc7200fa53ef2e1bf, [QUANT_IQ4_XS] = 0x66d06d8cf291dd56},
+          {[QUANT_Q4_0] = 0x14b1d4ada743368b, [QUANT_Q4_1] = 0x471123c625ec86a4,
+           [QUANT_Q5_0] = 0xaedac05bac759ee6, [QUANT_Q5_1] = 0xf87e663ea97559da,
+           [QUANT_Q8_0] = 0xad34d6fe4b19e6ed, [QUANT_Q2_K] = 0x25c1a9b8c3b03790,
+           [QUANT_Q3_K] = 0x619a56b76d8a07e3, [QUANT_Q4_K] = 0xc41ee7c92bd7a409,
+           [QUANT_Q5_K] = 0xf3e7c27ff5ff76de, [QUANT_Q6_K] = 0xe679cc6ae8267525,
+           [QUANT_IQ4_NL] = 0x9e1dd3eeea3f0db1, [QUANT_IQ4_XS] = 0x8fb5a932810a1465},
       [KERNEL_MATVEC] =
-          {[QUANT_Q4_0] = 0x2de43b9b33327bee, [QUANT_Q4_1] = 0x821cc17f2d927d0b,
-           [QUANT_Q5_0] = 0x0a32ed74b3dbbb08, [QUANT_Q5_1] = 0x8b08964e67745b12,
-           [QUANT_Q8_0] = 0xcd51560b0f160c66, [QUANT_Q2_K] = 0x3665c9a896bf7f31,
-           [QUANT_Q3_K] = 0x1ded8b4a95f70a02, [QUANT_Q4_K] = 0xbf62c00d0d09480e,
-           [QUANT_Q5_K] = 0x8eca1889c28375dd, [QUANT_Q6_K] = 0x466578c276d20eb4,
-           [QUANT_IQ4_NL] = 0xfb8a9e3d10daaf4e, [QUANT_IQ4_XS] = 0x886225fabb188479},
+          {[QUANT_Q4_0] = 0xd4e2d798716b3b90, [QUANT_Q4_1] = 0x25235c6c1db5a5eb,
+           [QUANT_Q5_0] = 0x783974474d16910c, [QUANT_Q5_1] = 0xd0b6c9f9cc5220f6,
+           [QUANT_Q8_0] = 0xd3beaf3d34a696de, [QUANT_Q2_K] = 0x7bb3dc6fb1702717,
+           [QUANT_Q3_K] = 0xc664a75902a872a7, [QUANT_Q4_K] = 0x0983d22166a42641,
+           [QUANT_Q5_K] = 0x316abee97539cd71, [QUANT_Q6_K] = 0x204566b0f5d8dac7,
+           [QUANT_IQ4_NL] = 0x2776040bf273478b, [QUANT_IQ4_XS] = 0x0a5d08683456a509},
+      [KERNEL_MATVEC_NORM] =
+          {[QUANT_Q4_0] = 0x7163a4725781e061, [QUANT_Q4_1] = 0x6befa0b20e6b1ef4,
+           [QUANT_Q5_0] = 0x4501d9b6cf73e839, [QUANT_Q5_1] = 0x7a1eb258137974de,
+           [QUANT_Q8_0] = 0xbb64d4b641b6660f, [QUANT_Q2_K] = 0xe88bf36487c0e01f,
+           [QUANT_Q3_K] = 0x602c94d9c15b8286, [QUANT_Q4_K] = 0x530fe34a5c4dc165,
+           [QUANT_Q5_K] = 0xd694812c232df3c3, [QUANT_Q6_K] = 0x47575a43d92e0b93,
+           [QUANT_IQ4_NL] = 0x31849115ac9b710c, [QUANT_IQ4_XS] = 0x0b70718288d72900},
+      [KERNEL_MATVEC_ROPE] =
+          {[QUANT_Q4_0] = 0x430aa6716e5de8d5, [QUANT_Q4_1] = 0x1b7ef6bc365dbfd9,
+           [QUANT_Q5_0] = 0xf482b251f77d46b2, [QUANT_Q5_1] = 0x82a9fc7c385ac0b8,
+           [QUANT_Q8_0] = 0x30bfbd3bc8d50441, [QUANT_Q2_K] = 0xa7e5c569987e2419,
+           [QUANT_Q3_K] = 0x6370f5e1adb99028, [QUANT_Q4_K] = 0xc40942e464133e74,
+           [QUANT_Q5_K] = 0x56cab9610327226f, [QUANT_Q6_K] = 0xe198ac95c577e4db,
+           [QUANT_IQ4_NL] = 0xddb34cd2de3fee24, [QUANT_IQ4_XS] = 0x54b86fe1f2972551},
+      [KERNEL_MATVEC_SWIGLU] =
+          {[QUANT_Q4_0] = 0x4e3e0bf5b1e9be06, [QUANT_Q4_1] = 0xc1fe706862df7fdc,
+           [QUANT_Q5_0] = 0xf3b281f90b49bf4c, [QUANT_Q5_1] = 0x4bc2cd4eff8018ab,
+           [QUANT_Q8_0] = 0xbb0709f8d70c9bfc, [QUANT_Q2_K] = 0x842a39fedc068707,
+           [QUANT_Q3_K] = 0x59e6b23a785858da, [QUANT_Q4_K] = 0x4f766c95df37788e,
+           [QUANT_Q5_K] = 0x9b90ee48a2978771, [QUANT_Q6_K] = 0x29ffd2b28740b50a,
+           [QUANT_IQ4_NL] = 0x4e3d9a41f2fe4cd7, [QUANT_IQ4_XS] = 0x1d7a99a5e26e6119},
   };
+  static const uint64_t rope_q4_0[N_KERNEL_TYPES] =
+          {[QUANT_Q4_0] = 0x9084c9db1ebe4f82, [QUANT_Q4_1] = 0xb2cada36094a620b,
+           [QUANT_Q5_0] = 0xa4beba6f98281edf, [QUANT_Q5_1] = 0x0eb25a437c96a395,
+           [QUANT_Q8_0] = 0x2a0852997df8e088, [QUANT_Q2_K] = 0xb36c7106486930d1,
+           [QUANT_Q3_K] = 0x39dba6c84694882e, [QUANT_Q4_K] = 0x03126705cb38413c,
+           [QUANT_Q5_K] = 0x7e35dc9737baeb17, [QUANT_Q6_K] = 0xcba4623937709fd6,
+           [QUANT_IQ4_NL] = 0x449b7c7da6077032, [QUANT_IQ4_XS] = 0x6efdfb0b51442f49};
+  if (id == KERNEL_MATVEC_ROPE && kv_type == QUANT_Q4_0)
+    return rope_q4_0[type];
   return digests[id == KERNEL_MATMAT ? KERNEL_MATVEC : id][type];
 }
 
@@ -260,6 +290,29 @@ static void launch_cached(selftest *self, const kernels *k, kernel_id id, uint32
                      &(kv_tokens){SELFTEST_ATTEND, SELFTEST_FIRST, SELFTEST_FIRST + SELFTEST_ATTEND});
 }
 
+static void launch_then(selftest *self, const kernels *k, kernel_id id, const gpu_matrix *w) {
+  selftest_input *in = self->in.mapped;
+  const uint32_t n = SELFTEST_THEN_TOKENS, rows = SELFTEST_TILED_ROWS;
+  const kv_tokens tokens = {n, SELFTEST_STORE, SELFTEST_STORE + n};
+  gpu_q8 x = {IN(q), IN(d), IN(sums)};
+  gpu_product p = {x, IN(bias), 0, OUT(then.y), n, rows};
+  gpu_matrix all = *w;
+  all.n_rows = rows;
+  in->then_norm = (struct then_norm){{OUT(then.y), IN(norm), OUT(then.q), OUT(then.d), OUT(then.sums), rows, 1.0f / (float)rows, 1e-5f},
+                                     OUT(then.counters)};
+  in->then_rope = (struct then_rope){{IN(stored), IN(rotation), OUT(then.y), OUT(then.query), OUT(then.query_d), OUT(then.device),
+                                      OUT(then.host), SELFTEST_THEN_HEADS, SELFTEST_THEN_KV_HEADS, SELFTEST_THEN_HEAD_DIM, 1},
+                                     OUT(then.counters)};
+  if (id == KERNEL_MATVEC_NORM) {
+    p.residual = IN(x);
+    kernel_matvec_norm(self->cmd, k, &all, &p, &in->then_norm, IN(then_norm));
+  } else if (id == KERNEL_MATVEC_ROPE) {
+    kernel_matvec_rope(self->cmd, k, &all, &p, &in->then_rope, IN(then_rope), 0, &tokens);
+  } else {
+    kernel_matvec_swiglu(self->cmd, k, &all, x, (gpu_q8){OUT(then.q), OUT(then.d), OUT(then.sums)}, n);
+  }
+}
+
 static void launch_typed(selftest *self, const kernels *k, kernel_id id, const gpu_matrix *w) {
   gpu_product p = {{IN(q), IN(d), IN(sums)}, IN(bias), IN(x), OUT(y), SELFTEST_TOKENS, SELFTEST_ROWS};
   if (id == KERNEL_EMBED)
@@ -268,6 +321,8 @@ static void launch_typed(selftest *self, const kernels *k, kernel_id id, const g
     kernel_rearrange(self->cmd, k, w, 0, (SELFTEST_ROWS + TILE_ROWS - 1) / TILE_ROWS, IN(planes));
   else if (id == KERNEL_MATVEC)
     kernel_matvec(self->cmd, k, w, &p);
+  else if (id == KERNEL_MATVEC_NORM || id == KERNEL_MATVEC_ROPE || id == KERNEL_MATVEC_SWIGLU)
+    launch_then(self, k, id, w);
   else
     kernel_matmat(self->cmd, k, w, &p);
 }

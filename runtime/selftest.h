@@ -10,7 +10,8 @@
 
 enum { /* shapes: odd where the kernels allow it */
   SELFTEST_TOKENS = 37, /* of products: more than one workgroup's */
-  SELFTEST_ROWS = 21,   /* of a matrix */
+  SELFTEST_ROWS = 53,   /* of a matrix */
+  SELFTEST_TILED_ROWS = 64, /* of whole tiles: the last ones are zero */
   SELFTEST_COLS = 768,  /* three super-blocks: most chunks of a row are empty */
   SELFTEST_BLOCKS = SELFTEST_COLS / ACT_BLOCK,
   SELFTEST_ACT_ROWS = 3, /* of what is normed or quantized */
@@ -19,6 +20,10 @@ enum { /* shapes: odd where the kernels allow it */
   SELFTEST_STORE = KV_BLOCK - 1, /* the first position that rope_store writes, in a cache of two blocks */
   SELFTEST_KV_BLOCKS = 3, SELFTEST_DEVICE_BLOCKS = 2,
   SELFTEST_KV_BLOCK_WORDS = SELFTEST_KV_HEADS * KV_HEAD_WORDS(0, SELFTEST_HEAD_DIM), /* Q4_0 needs less */
+  /* What follows a product has small heads: their rows are those of the matrix. */
+  SELFTEST_THEN_TOKENS = SELFTEST_ATTEND, SELFTEST_THEN_HEADS = 2, SELFTEST_THEN_KV_HEADS = 1, SELFTEST_THEN_HEAD_DIM = 16,
+  SELFTEST_THEN_BLOCKS = SELFTEST_THEN_TOKENS * SELFTEST_TILED_ROWS / ACT_BLOCK,
+  SELFTEST_THEN_KV_WORDS = SELFTEST_THEN_KV_HEADS * KV_HEAD_WORDS(0, SELFTEST_THEN_HEAD_DIM),
   SELFTEST_OUT_BYTES = 65536,
 };
 
@@ -28,7 +33,7 @@ typedef struct selftest_input {
   _Alignas(16) int8_t q[SELFTEST_TOKENS * SELFTEST_COLS];
   _Alignas(16) float d[SELFTEST_TOKENS * SELFTEST_BLOCKS];
   _Alignas(16) int16_t sums[SELFTEST_TOKENS * SELFTEST_BLOCKS * 2];
-  _Alignas(16) float bias[SELFTEST_ROWS];
+  _Alignas(16) float bias[SELFTEST_TILED_ROWS];
   _Alignas(16) int32_t ids[SELFTEST_ACT_ROWS];
   _Alignas(16) uint32_t positions[SELFTEST_ATTEND], stored[SELFTEST_ATTEND]; /* of attention, of rope_store */
   _Alignas(16) float qkv[SELFTEST_ATTEND * (SELFTEST_HEADS + 2 * SELFTEST_KV_HEADS) * SELFTEST_HEAD_DIM];
@@ -37,7 +42,9 @@ typedef struct selftest_input {
   _Alignas(16) float query_d[SELFTEST_ATTEND * SELFTEST_HEADS * HEAD_SCALES(SELFTEST_HEAD_DIM)];
   _Alignas(16) uint32_t kv_device[SELFTEST_DEVICE_BLOCKS * SELFTEST_KV_BLOCK_WORDS];
   _Alignas(16) uint32_t kv_host[(SELFTEST_KV_BLOCKS - SELFTEST_DEVICE_BLOCKS) * SELFTEST_KV_BLOCK_WORDS];
-  _Alignas(16) uint8_t planes[2 * TILE_ROWS * SELFTEST_COLS * 2]; /* of the weights under test, plane behind plane; rearrange: their rows */
+  _Alignas(16) struct then_norm then_norm;
+  _Alignas(16) struct then_rope then_rope;
+  _Alignas(16) uint8_t planes[SELFTEST_TILED_ROWS * SELFTEST_COLS * 2]; /* of the weights under test, plane behind plane; rearrange: their rows */
 } selftest_input;
 
 /* What a kernel writes, from the start (rearrange: plane behind plane); all else stays zero. */
@@ -60,6 +67,16 @@ typedef union selftest_output {
     uint8_t before[8192];
     uint32_t device[SELFTEST_KV_BLOCK_WORDS], host[SELFTEST_KV_BLOCK_WORDS]; /* a block each: the positions are SELFTEST_STORE and the next */
   } cache;
+  struct {
+    float y[SELFTEST_THEN_TOKENS * SELFTEST_TILED_ROWS];
+    int8_t q[SELFTEST_THEN_TOKENS * SELFTEST_TILED_ROWS];
+    float d[SELFTEST_THEN_BLOCKS];
+    int16_t sums[SELFTEST_THEN_BLOCKS * 2];
+    uint32_t counters[SELFTEST_THEN_TOKENS * (SELFTEST_THEN_HEADS + SELFTEST_THEN_KV_HEADS)]; /* zero */
+    int8_t query[SELFTEST_THEN_TOKENS * SELFTEST_THEN_HEADS * HEAD_WORDS(SELFTEST_THEN_HEAD_DIM) * 4];
+    float query_d[SELFTEST_THEN_TOKENS * SELFTEST_THEN_HEADS * HEAD_SCALES(SELFTEST_THEN_HEAD_DIM)];
+    uint32_t device[SELFTEST_THEN_KV_WORDS], host[SELFTEST_THEN_KV_WORDS]; /* as of cache */
+  } then; /* products and what follows them */
 } selftest_output;
 
 /* All of it but the planes and the cache. Ties, zeros, blocks below X_TINY, the largest codes and subnormal scales are among it. */
@@ -74,8 +91,8 @@ void selftest_fill_matrix(uint32_t type, uint8_t *blocks);
 
 uint64_t selftest_digest(const selftest_output *out);
 
-/* What is stored for a kernel and type. */
-uint64_t selftest_expected(kernel_id id, uint32_t type);
+/* What is stored for a kernel and type; kv_type: of the cache, where the kernel has one besides. */
+uint64_t selftest_expected(kernel_id id, uint32_t type, uint32_t kv_type);
 
 typedef struct selftest selftest; /* the buffers and commands of self-tests on one device; belongs to one thread */
 

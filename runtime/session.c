@@ -33,12 +33,10 @@ static hn_status create_forward(hn_session *self, const hn_session_params *param
 static hn_status allocate(hn_session *self, hn_error *err) {
   self->n_ctx = self->forward->n_ctx;
   self->n_batch = self->forward->n_batch;
-  size_t tokens = self->n_ctx * sizeof *self->tokens, logits = (size_t)FORWARD_ALL_MAX * self->model->info.n_vocab * sizeof *self->logits;
-  self->tokens = malloc(tokens);
-  self->logits = malloc(logits);
-  if (!self->tokens || !self->logits)
-    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the tokens and logits of a session (%zu MiB of memory of the host)",
-                   (tokens + logits) / (1 << 20) + 1);
+  size_t bytes = self->n_ctx * sizeof *self->tokens;
+  self->tokens = malloc(bytes);
+  if (!self->tokens)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the tokens of a session (%zu MiB of memory of the host)", bytes / (1 << 20) + 1);
   return HN_OK;
 }
 
@@ -72,7 +70,6 @@ void hn_session_destroy(hn_session **session) {
   if (self->forward)
     self->forward->destroy(self->forward);
   free(self->tokens);
-  free(self->logits);
   free(self);
   *session = NULL;
 }
@@ -94,14 +91,13 @@ static hn_status check(const hn_session *self, const int32_t *ids, size_t n, hn_
 
 /* Evaluates one batch; what it calls fn with are the logits of its tokens, numbered from `index`. */
 static hn_status eval_batch(hn_session *self, forward_step *step, size_t index, hn_logits_fn fn, void *user, hn_error *err) {
-  step->logits = self->logits;
   step->argmax = &self->argmax;
   step->cancel = &self->cancel;
   hn_status status = self->forward->eval(self->forward, step, err);
   if (status || !fn)
     return status;
   for (uint32_t i = 0; i < step->n; i++)
-    if (!fn(user, index + i, self->logits + (size_t)i * self->model->info.n_vocab))
+    if (!fn(user, index + i, self->forward->logits + (size_t)i * self->model->info.n_vocab))
       return hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
   return HN_OK;
 }
@@ -127,7 +123,9 @@ static hn_status eval(hn_session *self, const int32_t *ids, size_t n, hn_logits_
   }
   memcpy(self->tokens + self->n_past, ids, n * sizeof *ids);
   self->n_past += (uint32_t)n;
-  self->last = self->logits + (fn ? (size_t)(rows - 1) * self->model->info.n_vocab : 0);
+  self->last = self->forward->logits;
+  if (fn && rows > 1) /* to the first row, which stays until the next evaluation */
+    memmove(self->forward->logits, self->forward->logits + (size_t)(rows - 1) * self->model->info.n_vocab, sizeof(float) * self->model->info.n_vocab);
   if (fn)
     self->argmax = cpu_argmax(self->last, self->model->info.n_vocab);
   return HN_OK;

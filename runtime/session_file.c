@@ -238,8 +238,8 @@ static void take(hn_session *self, const reader *r) {
   self->argmax = -1;
   if (r->header.n_logits == 0)
     return;
-  memcpy(self->logits, r->words + r->header.n_tokens, 4ull * r->header.n_logits);
-  self->last = self->logits;
+  memcpy(self->forward->logits, r->words + r->header.n_tokens, 4ull * r->header.n_logits);
+  self->last = self->forward->logits;
   self->argmax = cpu_argmax(self->last, r->header.n_logits);
 }
 

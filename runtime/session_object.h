@@ -9,7 +9,6 @@ struct hn_session {
   forward *forward;
   uint32_t n_ctx, n_batch, n_past;
   int32_t *tokens; /* (n_past of n_ctx) the timeline */
-  float *logits; /* (FORWARD_ALL_MAX, n_vocab); the last evaluated token's row first */
   const float *last;
   int32_t argmax;
   bool lost;

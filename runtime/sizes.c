@@ -15,6 +15,10 @@ uint64_t input_bytes(const model_config *c, uint64_t n) {
   return 4 * n * (2 + (uint64_t)c->head_dim);
 }
 
+uint64_t counter_bytes(const model_config *c) {
+  return 4 * ((uint64_t)c->n_heads + c->n_kv_heads);
+}
+
 activations activations_of(const model_config *c, uint64_t n) {
   uint64_t n_q = (uint64_t)c->n_heads * c->head_dim, n_kv = (uint64_t)c->n_kv_heads * c->head_dim, end = 0;
   uint64_t widest = c->n_embd > c->n_ff ? c->n_embd : c->n_ff;
@@ -31,6 +35,11 @@ activations activations_of(const model_config *c, uint64_t n) {
   a.a_q = take(&end, n * widest);
   a.a_d = take(&end, 4 * n * (widest / ACT_BLOCK));
   a.a_sums = take(&end, 4 * n * (widest / ACT_BLOCK));
+  a.h_q = take(&end, c->n_ff);
+  a.h_d = take(&end, 4 * (c->n_ff / ACT_BLOCK));
+  a.h_sums = take(&end, 4 * (c->n_ff / ACT_BLOCK));
+  a.then = take(&end, c->n_layers * sizeof(layer_then));
+  a.counters = take(&end, counter_bytes(c));
   a.bytes = end;
   return a;
 }

@@ -3,6 +3,7 @@
 #define HN_SIZES_H
 
 #include "../loader/model.h"
+#include "../shaders/shared.h"
 
 typedef struct activations { /* what a batch of tokens needs between the kernels, in one piece; offsets in bytes, multiples of 16 */
   uint64_t input;        /* (n) ids, (n) positions, (n, head_dim / 2) pairs of cos and sin, one behind the other: see input_bytes */
@@ -12,11 +13,22 @@ typedef struct activations { /* what a batch of tokens needs between the kernels
   uint64_t gate, up;     /* (n, n_ff) f32 */
   uint64_t q, q_d;       /* (n, n_heads) heads: see shaders/shared.h */
   uint64_t a_q, a_d, a_sums; /* (n) q8 rows of the widest input of a matrix */
+  uint64_t h_q, h_d, h_sums; /* a q8 row of n_ff: what a decode step multiplies w_down by */
+  uint64_t then;         /* (n_layers) of struct layer_then */
+  uint64_t counters;     /* of the kernels whose last workgroup goes on: (n_heads + n_kv_heads) words, zero between them */
   uint64_t bytes;        /* of all */
 } activations;
 
+typedef struct layer_then { /* what a decode step does behind the products of a layer: see shaders/shared.h */
+  struct then_rope rope;      /* q, k and v */
+  struct then_norm ffn, next; /* wo; w_down: the norm of the next layer, or the output's */
+} layer_then;
+
 /* What a step of n tokens starts from, on the host and, a copy, on the device. */
 uint64_t input_bytes(const model_config *c, uint64_t n);
+
+/* Of activations.counters. */
+uint64_t counter_bytes(const model_config *c);
 
 /* For n tokens. */
 activations activations_of(const model_config *c, uint64_t n);

@@ -23,7 +23,7 @@ matmat_tile matmat_tile_of(const uint32_t c[N_MATMAT_CONSTANTS]) {
 
 uint32_t tuning_choice(uint32_t choice, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
   (void)module;
-  if (id == KERNEL_MATVEC && choice < N_MATVEC) {
+  if (id >= KERNEL_MATVEC && id <= KERNEL_MATVEC_SWIGLU && choice < N_MATVEC) {
     memcpy(constants, matvec[choice], sizeof matvec[choice]);
     return N_MATVEC_CONSTANTS;
   }
@@ -42,5 +42,5 @@ static uint32_t choose_matvec(const hn_device_info *device) {
 }
 
 uint32_t tuning_of(const hn_device_info *device, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
-  return tuning_choice(id == KERNEL_MATVEC ? choose_matvec(device) : 0, id, module, constants);
+  return tuning_choice(id >= KERNEL_MATVEC && id <= KERNEL_MATVEC_SWIGLU ? choose_matvec(device) : 0, id, module, constants);
 }

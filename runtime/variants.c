@@ -30,7 +30,7 @@ static hn_status judge(variants *v, kernel_id id, uint32_t type, const spirv_mod
   if (status || !v->test)
     return status;
   v->n_tried++;
-  *right = digest == selftest_expected(id, type);
+  *right = digest == selftest_expected(id, type, v->kernels->kv_type);
   if (!*right) {
     const gpu_device *d = v->kernels->device;
     note_wrong(v, module->name);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gpu_info.h"
+#include "joined.h"
 #include "upload_matrix.h"
 #include "variants.h"
 
@@ -17,10 +18,8 @@ typedef struct loading {
   hn_error *err;
 } loading;
 
-static hn_status load_vector(loading *l, const gguf_tensor *tensor, const hn_plan_item *item, VkDeviceAddress *out) {
-  arena_place place = arena_at(&l->weights->arena, item);
-  *out = place.address;
-  return item ? gpu_upload_bytes(&l->upload, tensor->data, tensor->bytes, place.buffer, place.offset, l->err) : HN_OK;
+static hn_status load_vector(loading *l, const gguf_tensor *tensor, arena_place place) {
+  return tensor ? gpu_upload_bytes(&l->upload, tensor->data, tensor->bytes, place.buffer, place.offset, l->err) : HN_OK;
 }
 
 /* ---- kernels: chosen before the first byte moves, since a self-test would wait for all that moves ---- */
@@ -30,15 +29,26 @@ static void want_kernels(loading *l, const kernel_id *ids, size_t n, const gguf_
     variants_want(&l->variants, ids[i], matrix_of(tensor).type);
 }
 
+/* What a decode step multiplies a matrix with. */
+static kernel_id decode_kernel(const model_layer *layer, int m) {
+  switch (m) {
+  case WQ: case WK: case WV: return KERNEL_MATVEC_ROPE;
+  case WO: case W_DOWN: return KERNEL_MATVEC_NORM;
+  default: return joined_count(layer, W_GATE) == 2 ? KERNEL_MATVEC_SWIGLU : KERNEL_MATVEC;
+  }
+}
+
 static hn_status choose_kernels(loading *l, const model_header *model) {
-  static const kernel_id product[] = {KERNEL_REARRANGE, KERNEL_MATVEC, KERNEL_MATMAT}, embedding[] = {KERNEL_REARRANGE, KERNEL_EMBED};
+  static const kernel_id output[] = {KERNEL_REARRANGE, KERNEL_MATVEC, KERNEL_MATMAT}, embedding[] = {KERNEL_REARRANGE, KERNEL_EMBED};
   const model_tensors *t = &model->tensors;
   variants_want_plain(&l->variants, l->weights->plan.kv_type);
-  want_kernels(l, product, 3, t->output);
+  want_kernels(l, output, 3, t->output);
   want_kernels(l, embedding, 2, t->tok_embd);
   for (uint32_t i = 0; i < model->config.n_layers; i++)
-    for (int m = 0; m < N_LAYER_MATRICES; m++)
+    for (int m = 0; m < N_LAYER_MATRICES; m++) {
+      const kernel_id product[] = {KERNEL_REARRANGE, KERNEL_MATMAT, decode_kernel(&t->layers[i], m)};
       want_kernels(l, product, 3, t->layers[i].matrices[m]);
+    }
   return variants_choose(&l->variants, l->pool, l->err);
 }
 
@@ -72,12 +82,46 @@ static hn_status load_matrix(loading *l, const gguf_tensor *tensor, const hn_pla
 
 /* ---- the model ---- */
 
-static hn_status load_layer(loading *l, const model_layer *from, const plan_layer *items, gpu_layer *to) {
+/* Those without an item follow the one before. */
+static hn_status load_vectors(loading *l, const model_layer *from, const plan_layer *items, gpu_layer *to) {
   hn_status status = HN_OK;
-  for (int i = 0; i < N_LAYER_VECTORS && !status; i++)
-    status = load_vector(l, from->vectors[i], items->vectors[i], &to->vectors[i]);
-  for (int i = 0; i < N_LAYER_MATRICES && !status; i++)
-    status = load_matrix(l, from->matrices[i], items->matrices[i], &to->matrices[i]);
+  arena_place place = {0};
+  for (int i = 0; i < N_LAYER_VECTORS && !status; i++) {
+    if (!from->vectors[i])
+      continue;
+    if (items->vectors[i])
+      place = arena_at(&l->weights->arena, items->vectors[i]);
+    to->vectors[i] = place.address;
+    status = load_vector(l, from->vectors[i], place);
+    place.offset += from->vectors[i]->bytes;
+    place.address += from->vectors[i]->bytes;
+  }
+  return status;
+}
+
+static void place_matrices(const loading *l, const model_layer *from, const plan_layer *items, gpu_layer *to) {
+  for (int i = 0; i < N_LAYER_MATRICES; i++) {
+    matrix first = matrix_of(from->matrices[i]);
+    uint32_t count = joined_count(from, i), n_rows = 0;
+    for (uint32_t j = 0; j < count; j++)
+      n_rows += matrix_of(from->matrices[i + (int)j]).n_rows;
+    if (count)
+      to->joined[i] = gpu_matrix_at(first.type, n_rows, first.n_cols / QUANT_GRANULE, arena_at(&l->weights->arena, items->matrices[i]).address);
+    for (uint32_t j = 0, row = 0; j < count; j++) {
+      uint32_t n = matrix_of(from->matrices[i + (int)j]).n_rows;
+      to->matrices[i + (int)j] = gpu_matrix_rows(&to->joined[i], row, n);
+      row += n;
+    }
+  }
+}
+
+static hn_status load_layer(loading *l, const model_layer *from, const plan_layer *items, gpu_layer *to) {
+  hn_status status = load_vectors(l, from, items, to);
+  place_matrices(l, from, items, to);
+  for (int i = 0; i < N_LAYER_MATRICES && !status; i++) {
+    matrix m = matrix_of(from->matrices[i]);
+    status = send_matrix(l, from->matrices[i], &m, &to->matrices[i]);
+  }
   return status;
 }
 
@@ -88,6 +132,12 @@ static hn_status load_embedding(loading *l, const model_tensors *t) {
   if (!status && t->tok_embd != t->output)
     status = load_matrix(l, t->tok_embd, w->plan.tok_embd, &w->tok_embd);
   return status;
+}
+
+static hn_status load_output_norm(loading *l, const model_tensors *t) {
+  arena_place place = arena_at(&l->weights->arena, l->weights->plan.output_norm);
+  l->weights->output_norm = place.address;
+  return load_vector(l, t->output_norm, place);
 }
 
 static hn_status load(loading *l, const model_header *model) {
@@ -111,7 +161,7 @@ static hn_status load(loading *l, const model_header *model) {
   if (!status)
     status = load_embedding(l, t);
   if (!status)
-    status = load_vector(l, t->output_norm, w->plan.output_norm, &w->output_norm);
+    status = load_output_norm(l, t);
   for (uint32_t i = 0; i < model->config.n_layers && !status; i++)
     status = load_layer(l, &t->layers[i], &w->plan.layers[i], &w->layers[i]);
   if (!status)
@@ -141,6 +191,7 @@ hn_status gpu_weights_create(gpu_device *device, const model_header *model, cons
   if (self) {
     self->device = device;
     kernels_init(device, &self->kernels);
+    self->kernels.kv_type = params->wish.kv_type;
     self->config = model->config;
     self->model = model;
     self->layers = calloc(n_layers, sizeof *self->layers);

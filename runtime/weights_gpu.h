@@ -9,6 +9,7 @@
 
 typedef struct gpu_layer { /* see model_layer */
   gpu_matrix matrices[N_LAYER_MATRICES];
+  gpu_matrix joined[N_LAYER_MATRICES]; /* from a matrix on, those that are one (joined.h); without rows where it belongs to one before */
   VkDeviceAddress vectors[N_LAYER_VECTORS]; /* 0: none */
 } gpu_layer;
 

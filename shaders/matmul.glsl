@@ -2,11 +2,19 @@
 #include "weights.glsl"
 #include "integers.glsl"
 
+#ifndef PUSH_MORE // behind the members of push_matmul
+#define PUSH_MORE
+#endif
+#ifndef Y // what y is written through
+#define Y FloatsOut
+#endif
+
 layout(push_constant, std430) uniform Push {
   uvec2 w_q, w_high, w_scale, w_d;
   uvec2 x_q, x_d, x_sums;
   uvec2 bias, residual, y;
   uint n_granules, n_rows, n_tokens, y_stride;
+  PUSH_MORE
 } p;
 
 // Granules of chunk c: the units floor(c * B / 8) .. floor((c + 1) * B / 8) - 1.
@@ -69,5 +77,5 @@ void store(uint token, uint row, float total) {
     y = y + Floats(p.bias).at[row];
   if (present(p.residual))
     y = Floats(p.residual).at[token * p.y_stride + row] + y;
-  FloatsOut(p.y).at[token * p.y_stride + row] = y;
+  Y(p.y).at[token * p.y_stride + row] = y;
 }

@@ -117,3 +117,13 @@ bool multiply_rows(uint token, out float total[PRODUCTS]) {
     add_chunks(total);
   return y == 0u;
 }
+
+// Where they are to be stored as they are.
+void store_rows(uint token) {
+  float total[PRODUCTS];
+  if (!multiply_rows(token, total))
+    return;
+  for (uint r = 0u; r < ROWS; r++)
+    if (first_row() + r < p.n_rows)
+      store(token, first_row() + r, total[r]);
+}

@@ -105,6 +105,31 @@ struct push_attention {
   float scale; /* see kv_score_scale */
 };
 
+/* What a workgroup does with the whole of what all have computed: in memory, for push constants have no room. The counters tell how much is
+ * there; they are zero before and after. */
+#ifndef GL_core_profile
+struct then_norm {
+  struct push_norm norm; /* x: y of the product */
+  ADDRESS counters;      /* (n_tokens) */
+};
+
+struct then_rope {
+  struct push_rope_store heads; /* qkv: y of the product, where it has all rows */
+  ADDRESS counters;             /* (n_tokens, n_heads + n_kv_heads) */
+};
+
+struct push_matvec_then {
+  struct push_matmul product;
+  ADDRESS then;
+  uint first_row; /* of q, k and v together: what row 0 is */
+};
+
+struct push_matvec_swiglu {
+  struct push_matmul product; /* n_rows: of gate, and of up; without bias, residual, y */
+  ADDRESS q, d, sums;         /* (n_tokens) q8 rows of n_rows */
+};
+#endif
+
 /* q8 = quantize(x) */
 struct push_quantize {
   ADDRESS x;

@@ -177,7 +177,7 @@ cpu_heads check_heads(check *c) {
 
 check_cache check_kv(check *c, check_use use, const cpu_heads *h, uint32_t n_ctx) {
   uint32_t n_blocks = (n_ctx + KV_BLOCK - 1) / KV_BLOCK;
-  uint64_t bytes = 4ull * h->n_kv_heads * KV_HEAD_WORDS(c->type == QUANT_Q4_0, h->head_dim);
+  uint64_t bytes = 4ull * h->n_kv_heads * KV_HEAD_WORDS(c->kv_type == QUANT_Q4_0, h->head_dim);
   check_cache k = {.n_device_blocks = check_size(c, 0, n_blocks)};
   k.device = k.n_device_blocks ? use(c, "kv_device", k.n_device_blocks * bytes) : NULL;
   k.host = k.n_device_blocks < n_blocks ? use(c, "kv_host", (n_blocks - k.n_device_blocks) * bytes) : NULL;
@@ -186,7 +186,7 @@ check_cache check_kv(check *c, check_use use, const cpu_heads *h, uint32_t n_ctx
 
 /* Any f16 that the cache can hold: not of exponent 31, and negative in Q4_0 alone; often small, so that many positions have weight. */
 static void fill_scales(check *c, uint16_t *scales, uint64_t n) {
-  uint16_t sign = c->type == QUANT_Q4_0 ? 0x8000 : 0;
+  uint16_t sign = c->kv_type == QUANT_Q4_0 ? 0x8000 : 0;
   check_bytes(c, scales, 2 * n);
   bool small = check_size(c, 0, 3) != 0;
   for (uint64_t i = 0; i < n; i++)
@@ -194,7 +194,7 @@ static void fill_scales(check *c, uint16_t *scales, uint64_t n) {
 }
 
 static void fill_heads(check *c, check_tensor *t, uint32_t head_dim) {
-  uint32_t q4 = c->type == QUANT_Q4_0;
+  uint32_t q4 = c->kv_type == QUANT_Q4_0;
   uint64_t values = 4ull * 2 * KV_BLOCK * KV_ROW_WORDS(q4, head_dim), head = 4ull * KV_HEAD_WORDS(q4, head_dim);
   for (uint64_t at = 0; t && at < t->bytes; at += head) {
     if (q4)
@@ -211,7 +211,7 @@ void check_fill_kv(check *c, const check_cache *cache, const cpu_heads *h) {
 }
 
 cpu_cache check_cpu_cache(const check *c, const check_cache *cache) {
-  return (cpu_cache){c->type, cache->n_device_blocks, cache->device ? (uint32_t *)(void *)cache->device->host : NULL,
+  return (cpu_cache){c->kv_type, cache->n_device_blocks, cache->device ? (uint32_t *)(void *)cache->device->host : NULL,
                      cache->host ? (uint32_t *)(void *)cache->host->host : NULL};
 }
 
@@ -239,6 +239,18 @@ check_tensor *check_positions(check *c, uint32_t n_ctx, bool any, kv_tokens *tok
 
 VkDeviceAddress check_at(const check_tensor *t) {
   return t ? t->at : 0;
+}
+
+void check_rotation(check *c, check_tensor *t) {
+  float *x = (float *)(void *)t->host;
+  for (size_t i = 0; i < t->bytes / sizeof *x; i++)
+    x[i] = ((float)check_size(c, 0, 65536) - 32768) * 0x1p-15f;
+}
+
+void check_scale(check_tensor *t, float factor) {
+  float *x = (float *)(void *)t->host;
+  for (size_t i = 0; i < t->bytes / sizeof *x; i++)
+    x[i] *= factor;
 }
 
 static void free_tensors(check *c) {
@@ -286,6 +298,12 @@ static bool place(check *c, gpu_memory_kind kind, bool guarded, hn_error *err) {
 
 static uint8_t *mapped(const check_tensor *t) {
   return (uint8_t *)t->buffer.mapped + (t->at - t->buffer.address);
+}
+
+void check_put(check_tensor *t, const void *data) {
+  memcpy(t->host, data, t->bytes);
+  if (t->buffer.mapped)
+    memcpy(mapped(t), data, t->bytes);
 }
 
 static void see(void *user, gpu_cmd *cmd, const gpu_event *event) {
@@ -409,7 +427,7 @@ static void prove(check *c, const check_case *one) {
     p.initial[i] = t->use == CHECK_INOUT ? memcpy(must(malloc(t->bytes)), t->host, t->bytes) : NULL;
     p.first[i] = t->use != CHECK_IN ? must(malloc(t->bytes)) : NULL;
   }
-  c->cmd->observer = (gpu_observer){see, c};
+  c->cmd->observer = (gpu_observer){.see = see, .user = c};
   if (!place(c, GPU_MEMORY_READBACK, !c->tight, &err) || !pass(&p, 0, &err) || !pass(&p, 1, &err)) {
     c->device_failed = true;
     complain(&p, "the device", err.message, 0);
@@ -449,7 +467,7 @@ static void time_case(check *c, const check_case *one) {
   for (uint32_t i = 0; i < c->n_tensors && ok; i++)
     ok = !gpu_upload_bytes(&upload, c->tensors[i].host, c->tensors[i].bytes, &c->tensors[i].buffer, 0, &err);
   ok = ok && !gpu_upload_wait(&upload, &err);
-  c->measure->cmd->observer = (gpu_observer){see, c};
+  c->measure->cmd->observer = (gpu_observer){.see = see, .user = c};
   ok = ok && !measure_recorded(c->measure, true, record, &t, &seconds, &err);
   if (ok) {
     bench_stat us = measure_scaled(seconds, 1e6);

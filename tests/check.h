@@ -14,7 +14,7 @@
 #include "../runtime/kernels_cpu.h"
 #include "../tools/bench/measure.h"
 
-enum { CHECK_MAX_TENSORS = 16, CHECK_EXIT_MEMORY = 99 };
+enum { CHECK_MAX_TENSORS = 20, CHECK_EXIT_MEMORY = 99 };
 
 typedef enum check_tensor_use { CHECK_IN, CHECK_OUT, CHECK_INOUT } check_tensor_use;
 
@@ -38,7 +38,8 @@ typedef struct check {
   kernels kernels; /* the module under test, and no other */
   const spirv_module *module;
   kernel_id id;
-  uint32_t type;
+  uint32_t type;    /* of weights, or of the cache */
+  uint32_t kv_type; /* of the cache, where the kernel has one */
   bool expects_failure; /* it is told in other words */
   bool device_failed;
   uint32_t n_cases, n_failed;
@@ -64,6 +65,12 @@ void check_bytes(check *c, void *out, size_t n);
 /* Steps of q8 blocks: zero or 2^-60 / 127 .. 2^20, mostly positive. */
 void check_steps(check *c, float *d, size_t n);
 
+/* Pairs of cos and sin, or what could be some: -1 .. 1, the bounds among them. */
+void check_rotation(check *c, check_tensor *t);
+
+/* Multiplies all floats of a tensor. */
+void check_scale(check_tensor *t, float factor);
+
 /* A tensor of the case; host is zeroed. Its contents come from the caller, but for CHECK_OUT. */
 check_tensor *check_in(check *c, const char *name, uint64_t bytes);
 check_tensor *check_out(check *c, const char *name, uint64_t bytes);
@@ -85,6 +92,9 @@ void check_argmax(check *c);
 void check_attention(check *c);
 void check_embed(check *c);
 void check_matmul(check *c); /* matvec and matmat */
+void check_matvec_norm(check *c);
+void check_matvec_rope(check *c);
+void check_matvec_swiglu(check *c);
 void check_norm_quant(check *c);
 void check_quantize(check *c);
 void check_rearrange(check *c);
@@ -135,5 +145,8 @@ check_tensor *check_positions(check *c, uint32_t n_ctx, bool any, kv_tokens *tok
 
 /* 0 for NULL; to be called in the launch. */
 VkDeviceAddress check_at(const check_tensor *t);
+
+/* Writes a tensor's bytes in the launch, where addresses are known. Where a device that is timed has no memory that the CPU sees, nothing. */
+void check_put(check_tensor *t, const void *data);
 
 #endif

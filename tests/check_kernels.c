@@ -35,7 +35,9 @@ typedef struct kernel_check {
 static const kernel_check checks[] = {
     {"argmax", check_argmax, 1},      {"attention", check_attention, 1},   {"embed", check_embed, 1},
     {"matmat", check_matmul, 2},      {"matvec", check_matmul, 3},         {"norm_quant", check_norm_quant, 1},
-    {"quantize", check_quantize, 1},  {"rearrange", check_rearrange, 1},   {"rope_store", check_rope_store, 1},
+    {"quantize", check_quantize, 1},  {"rearrange", check_rearrange, 1},   {"matvec_norm", check_matvec_norm, 1},
+    {"matvec_rope", check_matvec_rope, 1}, {"matvec_swiglu", check_matvec_swiglu, 1},
+      {"rope_store", check_rope_store, 1},
     {"swiglu_quant", check_swiglu_quant, 1},
 };
 
@@ -97,6 +99,7 @@ static bool check_constants(check *c, const spirv_module *module, const uint32_t
   uint64_t rounds = o->large && its ? its->n_large : o->fault || o->overrun ? FAULT_ROUNDS : o->rounds;
   uint32_t messages = n_messages;
   kernels_init(c->device, &c->kernels);
+  c->kernels.kv_type = c->kv_type;
   if (kernels_use_constants(&c->kernels, c->id, c->type, module, constants, n_constants, &err)) {
     printf("FAILED: %s: %s\n", module->name, err.message);
     return false;
@@ -126,11 +129,15 @@ static bool check_module(check *c, const spirv_module *module, const options *o)
     return false;
   }
   n = tuning_of(&c->device->info, c->id, module, constants);
+  c->kv_type = c->id == KERNEL_MATVEC_ROPE ? QUANT_Q8_0 : c->type;
   if (n == 0 || o->large || o->fault || o->overrun)
     return check_constants(c, module, constants, n, o);
   bool right = true;
-  for (uint32_t choice = 0; (n = tuning_choice(choice, c->id, module, constants)); choice++)
+  for (uint32_t choice = 0; (n = tuning_choice(choice, c->id, module, constants)); choice++) {
+    if (c->id == KERNEL_MATVEC_ROPE)
+      c->kv_type = choice % 2 ? QUANT_Q4_0 : QUANT_Q8_0;
     right = check_constants(c, module, constants, n, o) && right;
+  }
   return right;
 }
 

@@ -45,9 +45,7 @@ void check_rope_store(check *c) {
   a.q_d = check_out(c, "q_d", 4 * n_q * HEAD_SCALES(h->head_dim));
   a.kv = check_kv(c, check_out, h, n_ctx);
   check_floats(c, (float *)(void *)a.qkv->host, n_all, 90);
-  float *rotation = (float *)(void *)a.rotation->host;
-  for (size_t i = 0; i < (size_t)a.tokens.n * h->head_dim; i++) /* -1 .. 1, the bounds among them */
-    rotation[i] = ((float)check_size(c, 0, 65536) - 32768) * 0x1p-15f;
+  check_rotation(c, a.rotation);
   snprintf(one.shape, sizeof one.shape, "%u/%u heads of %u, %u tokens at %u of %u", (unsigned)h->n_heads, (unsigned)h->n_kv_heads,
            (unsigned)h->head_dim, (unsigned)a.tokens.n, (unsigned)a.tokens.first, (unsigned)n_ctx);
   check_run(c, &one);

@@ -12,7 +12,7 @@
 #include "random_model.h"
 #include "test_device.h"
 
-enum { MAX_EVENTS = 4096, N_CTX = 160, N_BATCH = 40, N_ALL = 30, MAX_VOCAB = 300 };
+enum { MAX_EVENTS = 4096, N_CTX = 160, N_BATCH = 40, N_ALL = 30 };
 
 typedef struct command {
   gpu_event_kind kind;
@@ -113,11 +113,11 @@ static void walk(const char *what) {
   }
 }
 
-/* logits: of all tokens (n, n_vocab); NULL: of the last. */
-static hn_status walk_step(subject *s, const char *what, uint32_t first, uint32_t n, float *logits, hn_error *err) {
+/* all: the logits of all tokens; else of the last. */
+static hn_status walk_step(subject *s, const char *what, uint32_t first, uint32_t n, bool all, hn_error *err) {
   n_commands = 0;
-  s->cmd->observer = (gpu_observer){see, NULL};
-  hn_status status = logits ? subject_eval_all(s, first, n, logits, err) : subject_eval(s, first, n, err);
+  s->cmd->observer = (gpu_observer){.see = see, .user = NULL};
+  hn_status status = all ? subject_eval_all(s, first, n, err) : subject_eval(s, first, n, err);
   s->cmd->observer = (gpu_observer){0};
   if (!status)
     walk(what);
@@ -125,20 +125,19 @@ static hn_status walk_step(subject *s, const char *what, uint32_t first, uint32_
 }
 
 static int run(gpu_device *device, const random_model *model) {
-  static float logits[N_ALL * MAX_VOCAB];
   char path[64];
   hn_error err = {0};
   subject s;
   random_model_save(model, 3, path);
   hn_status status = subject_init(device, path, &(subject_params){.n_ctx = N_CTX, .n_batch = N_BATCH}, &s, &err);
   if (!status)
-    status = walk_step(&s, "a prompt", 0, 2 * N_BATCH + 1, NULL, &err);
+    status = walk_step(&s, "a prompt", 0, 2 * N_BATCH + 1, false, &err);
   if (!status)
-    status = walk_step(&s, "a decode step", 2 * N_BATCH + 1, 1, NULL, &err);
+    status = walk_step(&s, "a decode step", 2 * N_BATCH + 1, 1, false, &err);
   if (!status)
-    status = walk_step(&s, "a prompt with all logits", 0, N_ALL, logits, &err);
+    status = walk_step(&s, "a prompt with all logits", 0, N_ALL, true, &err);
   if (!status)
-    status = walk_step(&s, "a token with all logits", N_ALL, 1, logits, &err);
+    status = walk_step(&s, "a token with all logits", N_ALL, 1, true, &err);
   subject_finish(&s);
   unlink(path);
   if (status)

@@ -65,22 +65,51 @@ static void write_planes(uint32_t type, const uint8_t *blocks) {
   planes_write(type, SELFTEST_ROWS, SELFTEST_COLS, blocks, to);
 }
 
-static void run_typed(kernel_id id, uint32_t type) {
-  uint8_t *blocks = malloc(selftest_matrix_bytes(type));
+static void run_then(kernel_id id, uint32_t kv_type, const cpu_matrix *w) {
+  enum { N = SELFTEST_THEN_TOKENS, ROWS = SELFTEST_TILED_ROWS, N_FF = ROWS / 2 };
+  static float gate[N * N_FF], up[N * N_FF];
+  const cpu_heads small = {SELFTEST_THEN_HEADS, SELFTEST_THEN_KV_HEADS, SELFTEST_THEN_HEAD_DIM};
+  const cpu_cache cache = {kv_type, 1, out.then.device, out.then.host};
+  const cpu_q8 to = {out.then.q, out.then.d, out.then.sums};
+  const bool plain = id == KERNEL_MATVEC_SWIGLU;
+  cpu_matmul(&(cpu_product){w, {in.q, in.d, in.sums}, N, plain ? NULL : in.bias, id == KERNEL_MATVEC_NORM ? in.x : NULL, out.then.y, ROWS}, 0,
+             ROWS);
+  for (uint32_t t = 0; t < N; t++)
+    if (id == KERNEL_MATVEC_NORM)
+      cpu_norm_quant(out.then.y + t * ROWS, in.norm, ROWS, 1.0f / (float)ROWS, 1e-5f, to, t);
+    else if (id == KERNEL_MATVEC_ROPE)
+      cpu_rope_store(&small, out.then.y + t * ROWS, in.rotation + t * SELFTEST_THEN_HEAD_DIM, SELFTEST_STORE + t, t,
+                     (cpu_query){out.then.query, out.then.query_d}, &cache);
+  for (uint32_t i = 0; plain && i < N * N_FF; i++) {
+    gate[i] = out.then.y[i / N_FF * ROWS + i % N_FF];
+    up[i] = out.then.y[i / N_FF * ROWS + N_FF + i % N_FF];
+  }
+  if (plain) {
+    memset(out.then.y, 0, sizeof out.then.y); /* it is nowhere */
+    cpu_swiglu_quant(gate, up, 0, SELFTEST_THEN_BLOCKS / 2, to);
+  }
+}
+
+static void run_typed(kernel_id id, uint32_t type, uint32_t kv_type) {
+  size_t bytes = selftest_matrix_bytes(type), row_bytes = bytes / SELFTEST_ROWS;
+  uint8_t *blocks = calloc(SELFTEST_TILED_ROWS, row_bytes); /* rows behind the matrix are zero */
   assert_non_null(blocks);
   selftest_fill_matrix(type, blocks);
-  cpu_matrix w = {type, SELFTEST_ROWS, SELFTEST_COLS, blocks, selftest_matrix_bytes(type) / SELFTEST_ROWS};
+  cpu_matrix w = {type, SELFTEST_ROWS, SELFTEST_COLS, blocks, row_bytes}, tiled = w;
+  tiled.n_rows = SELFTEST_TILED_ROWS;
   if (id == KERNEL_EMBED)
     for (int i = 0; i < SELFTEST_ACT_ROWS; i++)
       cpu_embed(&w, in.ids[i], out.x + i * SELFTEST_COLS);
   else if (id == KERNEL_REARRANGE)
     write_planes(type, blocks);
+  else if (id == KERNEL_MATVEC_NORM || id == KERNEL_MATVEC_ROPE || id == KERNEL_MATVEC_SWIGLU)
+    run_then(id, kv_type, &tiled);
   else
     cpu_matmul(&(cpu_product){&w, {in.q, in.d, in.sums}, SELFTEST_TOKENS, in.bias, in.x, out.y, SELFTEST_ROWS}, 0, SELFTEST_ROWS);
   free(blocks);
 }
 
-static uint64_t digest_of(kernel_id id, uint32_t type) {
+static uint64_t digest_of(kernel_id id, uint32_t type, uint32_t kv_type) {
   memset(&out, 0, sizeof out);
   if (id < KERNEL_FIRST_TYPED)
     run_plain(id);
@@ -89,7 +118,7 @@ static uint64_t digest_of(kernel_id id, uint32_t type) {
   else if (id == KERNEL_ATTENTION)
     attention(type);
   else
-    run_typed(id, type);
+    run_typed(id, type, kv_type);
   return selftest_digest(&out);
 }
 
@@ -99,9 +128,13 @@ static void test_digests(void **state) {
     kernel_id id;
     uint32_t type;
     assert_true(kernel_of(m, &id, &type));
-    uint64_t want = digest_of(id, type), stored = selftest_expected(id, type);
-    if (want != stored)
-      fail_msg("%s: the C kernel gives %016llx, selftest.c has %016llx", m->name, (unsigned long long)want, (unsigned long long)stored);
+    for (uint32_t kv_type = QUANT_Q8_0;; kv_type = QUANT_Q4_0) {
+      uint64_t want = digest_of(id, type, kv_type), stored = selftest_expected(id, type, kv_type);
+      if (want != stored)
+        fail_msg("%s: the C kernel gives %016llx, selftest.c has %016llx", m->name, (unsigned long long)want, (unsigned long long)stored);
+      if (kv_type == QUANT_Q4_0)
+        break;
+    }
   }
 }
 
@@ -112,7 +145,7 @@ static void check_values(const float *x, size_t n) {
     assert_true(x[i] > -1e9f && x[i] < 1e9f);
     zeros += x[i] == 0;
   }
-  assert_true(zeros < n / 4);
+  assert_true(4 * zeros < n);
 }
 
 /* Data on which a kernel gives zeros, or no number, would hide faults. */
@@ -122,7 +155,7 @@ static void test_data_is_telling(void **state) {
     kernel_id id;
     uint32_t type;
     assert_true(kernel_of(m, &id, &type));
-    digest_of(id, type);
+    digest_of(id, type, QUANT_Q8_0);
     if (id == KERNEL_MATVEC || id == KERNEL_MATMAT)
       check_values(out.y, sizeof out.y / 4);
     else if (id == KERNEL_EMBED)
@@ -131,18 +164,21 @@ static void test_data_is_telling(void **state) {
       check_values(out.o, sizeof out.o / 4);
     else if (id == KERNEL_NORM_QUANT || id == KERNEL_QUANTIZE || id == KERNEL_SWIGLU_QUANT)
       check_values(out.act.d, sizeof out.act.d / 4);
+    else if (id == KERNEL_MATVEC_NORM || id == KERNEL_MATVEC_SWIGLU)
+      check_values(out.then.d, id == KERNEL_MATVEC_NORM ? SELFTEST_THEN_BLOCKS : SELFTEST_THEN_BLOCKS / 2);
+    else if (id == KERNEL_MATVEC_ROPE)
+      check_values(out.then.query_d, sizeof out.then.query_d / 4);
     else if (id == KERNEL_ROPE_STORE)
       check_values(out.query.d, sizeof out.query.d / 4);
   }
 }
 
 static const char *const ids[N_KERNELS] = {"NORM_QUANT", "QUANTIZE", "SWIGLU_QUANT", "ARGMAX", "ROPE_STORE",
-                                           "ATTENTION",  "EMBED",    "REARRANGE",    "MATVEC", "MATMAT"};
+                                           "ATTENTION",  "EMBED",    "REARRANGE",    "MATVEC", "MATVEC_NORM", "MATVEC_ROPE", "MATVEC_SWIGLU", "MATMAT"};
 
-static void print_typed(kernel_id id, const uint32_t *types, size_t n) {
-  printf("      [KERNEL_%s] =\n          {", ids[id]);
+static void print_typed(kernel_id id, uint32_t kv_type, const uint32_t *types, size_t n) {
   for (size_t i = 0; i < n; i++)
-    printf("[QUANT_%s] = 0x%016llx%s", quant_info(types[i]).name, (unsigned long long)digest_of(id, types[i]),
+    printf("[QUANT_%s] = 0x%016llx%s", quant_info(types[i]).name, (unsigned long long)digest_of(id, types[i], kv_type),
            i + 1 == n ? "},\n" : i % 2 ? ",\n           " : ", ");
 }
 
@@ -153,12 +189,16 @@ static void print_digests(void) {
     if (quant_is_quantized(type))
       types[n_types++] = type;
   for (int id = 0; id < KERNEL_FIRST_TYPED; id++)
-    printf("      [KERNEL_%s] = {0x%016llx},\n", ids[id], (unsigned long long)digest_of((kernel_id)id, 0));
-  for (int id = KERNEL_FIRST_TYPED; id < KERNEL_MATMAT; id++)
+    printf("      [KERNEL_%s] = {0x%016llx},\n", ids[id], (unsigned long long)digest_of((kernel_id)id, 0, 0));
+  for (int id = KERNEL_FIRST_TYPED; id < KERNEL_MATMAT; id++) {
+    printf("      [KERNEL_%s] =\n          {", ids[id]);
     if (id < KERNEL_FIRST_OF_WEIGHTS)
-      print_typed((kernel_id)id, kv_types, sizeof kv_types / sizeof *kv_types);
+      print_typed((kernel_id)id, 0, kv_types, sizeof kv_types / sizeof *kv_types);
     else
-      print_typed((kernel_id)id, types, n_types);
+      print_typed((kernel_id)id, QUANT_Q8_0, types, n_types);
+  }
+  printf("  };\n  static const uint64_t rope_q4_0[N_KERNEL_TYPES] =\n          {");
+  print_typed(KERNEL_MATVEC_ROPE, QUANT_Q4_0, types, n_types);
 }
 
 int main(int argc, char **argv) {

@@ -104,7 +104,7 @@ static hn_status time_one(measure *m, kept *k, uint32_t depth, bench_result *out
 /* The launches of a step that are not there yet, timed while its positions are still in the device's memory. */
 static hn_status time_step(measure *m, subject *s, uint32_t depth, uint32_t n, collection *c, bench_result *out, hn_error *err) {
   size_t first = c->n;
-  s->cmd->observer = (gpu_observer){see, c};
+  s->cmd->observer = (gpu_observer){.see = see, .user = c};
   hn_status status = subject_eval(s, depth, n, err);
   s->cmd->observer = (gpu_observer){0};
   if (!status && c->failed)

@@ -36,9 +36,10 @@ static void see(void *user, gpu_cmd *cmd, const gpu_event *event) {
   }
 }
 
-static hn_status counted(subject *s, uint32_t first, uint32_t n, tally *t, hn_error *err) {
+/* replayed: only submissions are seen. */
+static hn_status counted(subject *s, uint32_t first, uint32_t n, bool replayed, tally *t, hn_error *err) {
   *t = (tally){0};
-  s->cmd->observer = (gpu_observer){see, t};
+  s->cmd->observer = (gpu_observer){see, t, replayed};
   hn_status status = subject_eval(s, first, n, err);
   s->cmd->observer = (gpu_observer){0};
   return status;
@@ -57,15 +58,17 @@ static hn_status evaluate(void *data, hn_error *err) {
   run *r = data;
   hn_status status = HN_OK;
   if (!r->one_by_one)
-    return counted(r->s, r->depth, r->n, &r->tally, err);
+    return subject_eval(r->s, r->depth, r->n, err);
   for (uint32_t i = 0; i < r->n && !status; i++)
-    status = counted(r->s, r->depth + i, 1, &r->tally, err);
+    status = subject_eval(r->s, r->depth + i, 1, err);
   return status;
 }
 
 static hn_status time_test(const measure *m, run *r, bench_model *model, hn_error *err) {
   bench_stat seconds;
-  hn_status status = measure_called(m, evaluate, r, &seconds, err);
+  hn_status status = counted(r->s, r->one_by_one ? r->depth + r->n - 1 : r->depth, r->one_by_one ? 1 : r->n, false, &r->tally, err);
+  if (!status)
+    status = measure_called(m, evaluate, r, &seconds, err);
   bench_test *test = status ? NULL : bench_add_test(model);
   if (status)
     return status;
@@ -85,14 +88,16 @@ static hn_status time_test(const measure *m, run *r, bench_model *model, hn_erro
 
 static hn_status time_step(const measure *m, subject *s, uint32_t depth, bench_step *out, hn_error *err) {
   double us[MEASURE_MAX_RUNS];
-  hn_status status = HN_OK;
+  tally t;
+  hn_status status = counted(s, depth, 1, false, &t, err);
+  *out = (bench_step){.dispatches = t.dispatches, .barriers = t.barriers, .submits = t.submits};
+  if (!status)
+    status = counted(s, depth, 1, true, &t, err); /* records what is then submitted again */
   uint32_t n = 0;
   for (double start = now_seconds(); !status && n < m->runs && (n == 0 || now_seconds() - start < m->seconds); n++) {
-    tally t;
     double before = now_seconds();
-    status = counted(s, depth, 1, &t, err);
-    us[n] = (t.ended_at - before - t.waiting) * 1e6; /* what follows reads the logits */
-    *out = (bench_step){.dispatches = t.dispatches, .barriers = t.barriers, .submits = t.submits};
+    status = counted(s, depth, 1, true, &t, err);
+    us[n] = (now_seconds() - before - t.waiting) * 1e6;
   }
   out->host_us = status ? (bench_stat){0} : bench_stat_of(us, n);
   return status;
@@ -119,7 +124,7 @@ static void stamp(void *user, gpu_cmd *cmd, const gpu_event *event) {
 static hn_status draw_timeline(measure *m, subject *s, uint32_t depth, bench_result *out, hn_error *err) {
   static double ns[MEASURE_STAMPS];
   timeline t = {.timer = &m->timer};
-  s->cmd->observer = (gpu_observer){stamp, &t};
+  s->cmd->observer = (gpu_observer){.see = stamp, .user = &t};
   hn_status status = subject_eval(s, depth, 1, err);
   s->cmd->observer = (gpu_observer){0};
   if (!status && !gpu_timer_read(&m->timer, ns))
@@ -150,10 +155,9 @@ static uint32_t largest(const uint32_t *list, uint32_t n) {
 
 static hn_status run_tests(measure *m, const bench_options *o, subject *s, bench_model *model, hn_error *err) {
   uint32_t n = o->n_prompts + o->n_depths;
-  tally warm;
-  hn_status status = counted(s, 0, WARM_PROMPT, &warm, err); /* the first use of every kernel */
+  hn_status status = subject_eval(s, 0, WARM_PROMPT, err); /* the first use of every kernel */
   if (!status)
-    status = counted(s, WARM_PROMPT, 1, &warm, err);
+    status = subject_eval(s, WARM_PROMPT, 1, err);
   for (uint32_t i = 0; i < n && !status; i++) {
     bool prompt = i < o->n_prompts;
     measure_progress(prompt ? "measuring prompts" : "measuring decode", i, n, "");

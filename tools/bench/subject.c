@@ -34,9 +34,6 @@ hn_status subject_init(gpu_device *device, const char *path, const subject_param
     out->n_ctx = out->forward->n_ctx;
     out->n_batch = out->forward->n_batch;
     out->cmd = forward_gpu_cmd(out->forward);
-    out->logits = malloc(out->header.config.n_vocab * sizeof *out->logits);
-    if (!out->logits)
-      status = hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for logits");
   }
   if (status)
     subject_finish(out);
@@ -49,16 +46,15 @@ void subject_finish(subject *s) {
   gpu_weights_destroy(&s->weights);
   model_finish(&s->header);
   gguf_close(&s->file);
-  free(s->logits);
   *s = (subject){0};
 }
 
-static hn_status eval_batch(subject *s, uint32_t first, uint32_t n, forward_want want, float *logits, hn_error *err) {
+static hn_status eval_batch(subject *s, uint32_t first, uint32_t n, forward_want want, hn_error *err) {
   int32_t ids[MAX_BATCH], argmax;
   atomic_bool cancel = false;
   for (uint32_t i = 0; i < n; i++)
     ids[i] = (int32_t)((first + i) % s->header.config.n_vocab);
-  forward_step step = {.ids = ids, .n = n, .first = first, .want = want, .logits = logits, .argmax = &argmax, .cancel = &cancel};
+  forward_step step = {.ids = ids, .n = n, .first = first, .want = want, .argmax = &argmax, .cancel = &cancel};
   return s->forward->eval(s->forward, &step, err);
 }
 
@@ -72,17 +68,17 @@ hn_status subject_eval(subject *s, uint32_t first, uint32_t n, hn_error *err) {
   hn_status status = check_range(s, first, n, err);
   for (uint32_t done = 0; done < n && !status;) {
     uint32_t batch = n - done < s->n_batch ? n - done : s->n_batch;
-    status = eval_batch(s, first + done, batch, done + batch == n ? FORWARD_LAST : FORWARD_CACHE, s->logits, err);
+    status = eval_batch(s, first + done, batch, done + batch == n ? FORWARD_LAST : FORWARD_CACHE, err);
     done += batch;
   }
   return status;
 }
 
-hn_status subject_eval_all(subject *s, uint32_t first, uint32_t n, float *logits, hn_error *err) {
+hn_status subject_eval_all(subject *s, uint32_t first, uint32_t n, hn_error *err) {
   hn_status status = check_range(s, first, n, err);
   if (!status && (n > s->n_batch || n > FORWARD_ALL_MAX))
     status = hn_fail(err, HN_ERROR_ARGUMENT, "%u tokens are too many for a batch", (unsigned)n);
-  return status ? status : eval_batch(s, first, n, FORWARD_ALL, logits, err);
+  return status ? status : eval_batch(s, first, n, FORWARD_ALL, err);
 }
 
 hn_status subject_fill_cache(subject *s, hn_error *err) {

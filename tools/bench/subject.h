@@ -11,7 +11,6 @@ typedef struct subject {
   forward *forward;
   gpu_cmd *cmd; /* the forward's */
   uint32_t n_ctx, n_batch;
-  float *logits; /* (n_vocab) */
 } subject;
 
 typedef struct subject_params {
@@ -30,8 +29,8 @@ void subject_finish(subject *s); /* a zeroed or finished one is accepted */
  * (first + n > n_ctx), those of forward.h. */
 hn_status subject_eval(subject *s, uint32_t first, uint32_t n, hn_error *err);
 
-/* The same for n tokens of one batch (at most FORWARD_ALL_MAX), with the logits of all: logits (n, n_vocab). */
-hn_status subject_eval_all(subject *s, uint32_t first, uint32_t n, float *logits, hn_error *err);
+/* The same for n tokens of one batch (at most FORWARD_ALL_MAX), with the logits of all. */
+hn_status subject_eval_all(subject *s, uint32_t first, uint32_t n, hn_error *err);
 
 /* Fills the whole KV cache with random blocks. */
 hn_status subject_fill_cache(subject *s, hn_error *err);
