@@ -12,6 +12,7 @@ typedef struct gpu_weights gpu_weights;
 typedef struct gpu_weights_params {
   hn_progress_fn progress; /* NULL: none */
   void *user;
+  const char *tuning_dir; /* see tuning_file.h; NULL: none */
   bool trust; /* take the first variant of each kernel without a self-test: for devices that compute nothing */
   plan_wish wish;
 } gpu_weights_params;

@@ -18,23 +18,25 @@ typedef struct cache_header {
   uint64_t hash;  /* of the data */
 } cache_header;
 
-/* "DIR/pipelines-UUID-DRIVER.bin"; NULL: out of memory. */
-static char *file_path(const gpu_device *device, const char *dir) {
+void gpu_cache_key(const gpu_device *device, char key[GPU_CACHE_KEY]) {
   VkPhysicalDeviceProperties properties;
-  size_t size = strlen(dir) + 80, n;
-  char *path = malloc(size);
-  if (!path)
-    return NULL;
   vkGetPhysicalDeviceProperties(device->physical, &properties);
-  n = (size_t)snprintf(path, size, "%s/pipelines-", dir);
   for (size_t i = 0; i < VK_UUID_SIZE; i++)
-    n += (size_t)snprintf(path + n, size - n, "%02x", properties.pipelineCacheUUID[i]);
-  snprintf(path + n, size - n, "-%08x.bin", (unsigned)properties.driverVersion);
+    snprintf(key + 2 * i, 3, "%02x", properties.pipelineCacheUUID[i]);
+  snprintf(key + 2 * (size_t)VK_UUID_SIZE, 10, "-%08x", (unsigned)properties.driverVersion);
+}
+
+char *gpu_cache_path(const gpu_device *device, const char *dir, const char *kind, const char *suffix) {
+  char key[GPU_CACHE_KEY];
+  size_t size = strlen(dir) + strlen(kind) + strlen(suffix) + sizeof key + 3;
+  char *path = malloc(size);
+  gpu_cache_key(device, key);
+  if (path)
+    snprintf(path, size, "%s/%s-%s.%s", dir, kind, key, suffix);
   return path;
 }
 
-/* Creates dir and its parents as far as they are missing. */
-static void make_dirs(const char *dir) {
+void gpu_cache_make_dirs(const char *dir) {
   char *path = strdup(dir);
   if (!path)
     return;
@@ -77,8 +79,8 @@ hn_status gpu_cache_open(gpu_device *device, const char *dir, hn_error *err) {
   cache_header header = {0};
   uint8_t *data = NULL;
   if (dir) {
-    make_dirs(dir);
-    if (!(device->cache_path = file_path(device, dir)))
+    gpu_cache_make_dirs(dir);
+    if (!(device->cache_path = gpu_cache_path(device, dir, "pipelines", "bin")))
       return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the pipeline cache");
     data = read_file(device->cache_path, &header);
   }

@@ -262,7 +262,10 @@ static hn_status load_weights(hn_model *self, const hn_model_params *params, hn_
   status = gpu_device_create(self->context->gpu, (uint32_t)device, params->cache_dir, &self->device, err);
   if (status)
     return status;
-  gpu_weights_params load = {.progress = params->progress, .user = params->progress_user, .wish = wish_of(self, &params->plan)};
+  gpu_weights_params load = {.progress = params->progress,
+                             .user = params->progress_user,
+                             .tuning_dir = params->cache_dir,
+                             .wish = wish_of(self, &params->plan)};
   return gpu_weights_create(self->device, &self->header, &load, &self->gpu, err);
 }
 

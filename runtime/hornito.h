@@ -216,7 +216,7 @@ typedef bool (*hn_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 typedef struct hn_model_params {
   const char *device;       /* see hn_context_find_device; NULL: the best one; "cpu": plain C, no Vulkan */
-  const char *cache_dir;    /* folder for the pipeline cache, created if missing; NULL: no cache */
+  const char *cache_dir;    /* folder for the pipeline cache and what gpu-bench --tune found, created if missing; NULL: none */
   hn_plan_params plan;      /* of a device's memory; the device "cpu" takes n_ctx (0: the model's, at most 4096) and kv_type alone */
   bool header_only;         /* read metadata, tokenizer and template alone: no weights, no session, any architecture */
   hn_progress_fn progress;  /* NULL: none */

@@ -47,7 +47,9 @@ hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const s
 }
 
 hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err) {
-  uint32_t constants[GPU_MAX_CONSTANTS], n = tuning_of(&k->device->info, id, module, constants);
+  uint32_t constants[GPU_MAX_CONSTANTS], n = tuning_file_find(&k->tuned, module->name, constants);
+  if (n == 0)
+    n = tuning_of(&k->device->info, id, module, constants);
   return kernels_use_constants(k, id, type, module, constants, n, err);
 }
 
@@ -59,6 +61,7 @@ void kernels_finish(kernels *k) {
   for (int id = 0; k->device && id < N_KERNELS; id++)
     for (int type = 0; type < N_KERNEL_TYPES; type++)
       gpu_pipeline_finish(k->device, &k->pipelines[id][type]);
+  tuning_file_finish(&k->tuned);
   *k = (kernels){0};
 }
 

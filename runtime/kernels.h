@@ -10,6 +10,7 @@
 #include "../shaders/spirv.h"
 #include "gpu.h"
 #include "planes.h"
+#include "tuning_file.h"
 
 typedef enum kernel_id {
   KERNEL_NORM_QUANT, KERNEL_QUANTIZE, KERNEL_SWIGLU_QUANT, KERNEL_ARGMAX,
@@ -24,6 +25,7 @@ enum { N_KERNEL_TYPES = QUANT_IQ4_XS + 1 }; /* a quant_type; 0 stands for a kern
 typedef struct kernels {
   gpu_device *device;
   uint32_t kv_type; /* of the cache that matvec_rope stores to: QUANT_Q4_0, else Q8_0; set before its pipeline is made */
+  tuning_file tuned; /* constants that were measured; what is not in there is as tuning.h has it */
   gpu_pipeline pipelines[N_KERNELS][N_KERNEL_TYPES];
 } kernels;
 
@@ -33,7 +35,7 @@ const char *kernel_name(kernel_id id);
 /* Which kernel a module is, and for which type (0: it has none). False where it is none of this build's. */
 bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type);
 
-/* Makes the module's pipeline the one of (id, type), specialized for the device (tuning.h); the one before is destroyed. Errors: see
+/* Makes the module's pipeline the one of (id, type), specialized for the device (k->tuned, tuning.h); the one before is destroyed. Errors: see
  * gpu_pipeline_init. */
 hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err);
 

@@ -129,7 +129,8 @@ static hn_status choose(variants *v, choice *c, hn_error *err) {
     hn_status status = settle(v, c->id, c->type, c->module, c->compiled, &c->why, &right, err);
     if (status || right)
       return status;
-    c->module = next_variant(v, c->id, c->type, c->module);
+    if (!tuning_file_forget(&v->kernels->tuned, c->module->name)) /* else once more, with the constants of tuning.h */
+      c->module = next_variant(v, c->id, c->type, c->module);
     compile(v, c);
   }
   gpu_pipeline_finish(v->kernels->device, &v->kernels->pipelines[c->id][c->type]);

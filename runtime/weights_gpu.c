@@ -192,6 +192,7 @@ hn_status gpu_weights_create(gpu_device *device, const model_header *model, cons
     self->device = device;
     kernels_init(device, &self->kernels);
     self->kernels.kv_type = params->wish.kv_type;
+    tuning_file_read(device, params->tuning_dir, spirv_modules, tuning_file_choice, &self->kernels.tuned);
     self->config = model->config;
     self->model = model;
     self->layers = calloc(n_layers, sizeof *self->layers);
