@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../runtime/hash.h"
+#include "../runtime/tuning_file.h"
 #include "../tools/bench/report.h"
 #include "bench_sample.h"
 #include "fuzz_session.h"
@@ -20,6 +22,27 @@ static void save(const char *folder, const char *name, int mode, const void *dat
     fprintf(stderr, "fuzz_seed: %s cannot be written\n", path);
     exit(1);
   }
+}
+
+/* A line for each module that has constants. */
+static void save_tuning(const char *folder) {
+  char *text = NULL;
+  size_t size = 0;
+  FILE *out = open_memstream(&text, &size);
+  if (out == NULL)
+    exit(1);
+  for (const spirv_module *m = spirv_modules; m->name; m++) {
+    uint32_t constants[GPU_MAX_CONSTANTS], n = tuning_file_choice(0, m, constants);
+    if (n == 0)
+      continue;
+    fprintf(out, "%s %016llx", m->name, (unsigned long long)hash_bytes(HASH_BEGIN, m->words, m->n_words * sizeof *m->words));
+    for (uint32_t i = 0; i < n; i++)
+      fprintf(out, " %u", (unsigned)constants[i]);
+    fputc('\n', out);
+  }
+  fclose(out);
+  save(folder, "tuning", -1, text, size);
+  free(text);
 }
 
 int main(int argc, char **argv) {
@@ -56,5 +79,6 @@ int main(int argc, char **argv) {
     save(argv[1], "bench", -1, text, size);
   free(text);
   bench_finish(&result);
+  save_tuning(argv[1]);
   return 0;
 }

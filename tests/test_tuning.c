@@ -11,6 +11,9 @@
 #include "../runtime/gpu_cache.h"
 #include "../runtime/tuning.h"
 #include "../runtime/variants.h"
+#include "../runtime/weights_gpu.h"
+#include "../tools/bench/subject.h"
+#include "random_model.h"
 #include "test_device.h"
 
 enum { MAX_TEXT = 1 << 16 };
@@ -142,7 +145,7 @@ static void test_use(void) {
   if (!status)
     status = selftest_run(test, &k, KERNEL_MATMAT, QUANT_Q4_0, &digest, &err);
   selftest_destroy(&test);
-  bool right = digest == selftest_expected(KERNEL_MATMAT, QUANT_Q4_0);
+  bool right = digest == selftest_expected(KERNEL_MATMAT, QUANT_Q4_0, 0);
   gpu_pipeline_finish(device, &k.pipelines[KERNEL_MATMAT][QUANT_Q4_0]);
   /* The module alone, so that no other variant takes its place. */
   const spirv_module alone[] = {*module_of(name), {0}};
@@ -161,6 +164,30 @@ static void test_use(void) {
   kernels_finish(&k);
 }
 
+/* A model that is loaded has them, and works. */
+static void test_load(void) {
+  static const random_model model = {
+      .type = QUANT_Q4_0, .n_embd = 32, .n_ff = 32, .n_layers = 1, .n_heads = 1, .n_kv_heads = 1, .head_dim = 32, .n_vocab = 300};
+  char file[64];
+  tuning_file tuned = {0};
+  subject s;
+  hn_error err = {0};
+  uint32_t usual[GPU_MAX_CONSTANTS], n = tuning_of(&device->info, KERNEL_MATMAT, module_of(name), usual);
+  random_model_save(&model, 1, file);
+  hn_status status = tuning_file_put(&tuned, name, usual, n, &err);
+  if (!status)
+    status = tuning_file_write(device, dir, spirv_modules, &tuned, &err);
+  tuning_file_finish(&tuned);
+  if (!status)
+    status = subject_init(device, file, &(subject_params){.n_ctx = 64, .n_batch = 32, .weights = {.tuning_dir = dir}}, &s, &err);
+  check(!status && has(&s.weights->kernels.tuned, name, usual), "a model was loaded without the file");
+  if (!status)
+    status = subject_eval(&s, 0, 32, &err);
+  check(!status, err.message);
+  subject_finish(&s);
+  unlink(file);
+}
+
 int main(void) {
   device = test_device_open(false, NULL);
   printf("%s\n", device->info.name);
@@ -169,6 +196,7 @@ int main(void) {
     return 99;
   test_file();
   test_use();
+  test_load();
   unlink(path);
   rmdir(dir);
   free(path);

@@ -18,6 +18,7 @@
 #include "fits.h"
 #include "model_test.h"
 #include "svg.h"
+#include "tune.h"
 
 #define SECONDS_PER_TEST 3.0 /* so that all of it stays within a minute on a GPU */
 
@@ -124,6 +125,7 @@ static int bench_all(gpu_instance *instance, const bench_options *o, const bool 
 static int run(gpu_instance *instance, const bench_options *o) {
   hn_error err = {0};
   size_t n = 0;
+  char path[MAX_PATH_LENGTH];
   bool *chosen = calloc(instance->n_devices + 1, sizeof *chosen);
   bench_result *results = calloc(instance->n_devices + 1, sizeof *results);
   int code = EXIT_FAILED;
@@ -133,6 +135,8 @@ static int run(gpu_instance *instance, const bench_options *o) {
     code = print_failure(&err);
   else if (o->fits)
     code = fits_print(instance, chosen, n, o);
+  else if (o->tune)
+    code = tune_print(instance, chosen, o, cache_path(BENCH_CACHE, path));
   else {
     if (o->format == REPORT_TABLE) {
       list_devices(instance, chosen);

@@ -13,13 +13,15 @@ typedef struct kept {
   gpu_launch launch;
   uint8_t push[GPU_PUSH_BYTES];
   gpu_access access;
+  double count; /* how often it is launched */
 } kept;
 
 typedef struct collection {
   const char *pattern;
   kept *list;
   size_t n, capacity;
-  bool failed; /* memory is short */
+  double weight; /* of a launch */
+  bool failed;   /* memory is short */
 } collection;
 
 /* Launches of one kernel, grid and amount of work are the same, whichever the layer. */
@@ -34,8 +36,10 @@ static void see(void *user, gpu_cmd *cmd, const gpu_event *event) {
   if (event->kind != GPU_EVENT_DISPATCH || !strstr(event->launch->pipeline->name, c->pattern))
     return;
   for (size_t i = 0; i < c->n; i++)
-    if (same(&c->list[i], event->launch, event->access))
+    if (same(&c->list[i], event->launch, event->access)) {
+      c->list[i].count += c->weight;
       return;
+    }
   if (c->n == c->capacity) {
     size_t capacity = c->capacity ? 2 * c->capacity : 32;
     kept *list = realloc(c->list, capacity * sizeof *list);
@@ -47,7 +51,7 @@ static void see(void *user, gpu_cmd *cmd, const gpu_event *event) {
     c->capacity = capacity;
   }
   kept *k = &c->list[c->n++];
-  *k = (kept){.launch = *event->launch, .access = *event->access};
+  *k = (kept){.launch = *event->launch, .access = *event->access, .count = c->weight};
   memcpy(k->push, event->launch->push, event->launch->push_bytes);
 }
 
@@ -101,9 +105,22 @@ static hn_status time_one(measure *m, kept *k, uint32_t depth, bench_result *out
   return HN_OK;
 }
 
+/* A launch of the prompt counts once, one of a decode step n_decode times. */
+static hn_status collect(subject *s, uint32_t depth, uint32_t n_prompt, uint32_t n_decode, collection *c, hn_error *err) {
+  s->cmd->observer = (gpu_observer){.see = see, .user = c};
+  c->weight = 1;
+  hn_status status = subject_eval(s, 0, n_prompt, err);
+  c->weight = n_decode;
+  if (!status)
+    status = subject_eval(s, depth, 1, err);
+  s->cmd->observer = (gpu_observer){0};
+  return !status && c->failed ? hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the kernels") : status;
+}
+
 /* The launches of a step that are not there yet, timed while its positions are still in the device's memory. */
 static hn_status time_step(measure *m, subject *s, uint32_t depth, uint32_t n, collection *c, bench_result *out, hn_error *err) {
   size_t first = c->n;
+  c->weight = 1;
   s->cmd->observer = (gpu_observer){.see = see, .user = c};
   hn_status status = subject_eval(s, depth, n, err);
   s->cmd->observer = (gpu_observer){0};
@@ -125,6 +142,21 @@ hn_status kernel_test(measure *m, subject *s, uint32_t depth, uint32_t n_prompt,
   progress_clear();
   if (!status && c.n == 0)
     print_note("no kernel of this model has '%s' in its name", pattern);
+  free(c.list);
+  return status;
+}
+
+hn_status kernel_time(measure *m, subject *s, uint32_t depth, uint32_t n_prompt, uint32_t n_decode, const char *module, double *us, hn_error *err) {
+  collection c = {.pattern = module};
+  hn_status status = collect(s, depth, n_prompt, n_decode, &c, err);
+  *us = 0;
+  for (size_t i = 0; i < c.n && !status; i++) {
+    bench_stat seconds;
+    if (strcmp(c.list[i].launch.pipeline->name, module) != 0) /* one whose name contains it */
+      continue;
+    status = measure_recorded(m, true, record, &c.list[i], &seconds, err);
+    *us += seconds.median * 1e6 * c.list[i].count;
+  }
   free(c.list);
   return status;
 }

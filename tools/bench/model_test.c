@@ -6,6 +6,7 @@
 #include "../../runtime/sizes.h"
 #include "../../shaders/shared.h"
 #include "../output.h"
+#include "../paths.h"
 #include "../terminal.h"
 #include "growth.h"
 #include "kernel_test.h"
@@ -228,10 +229,13 @@ static hn_status clip_to_context(bench_options *o, const char *path, hn_error *e
 
 static hn_status test_model(measure *m, const bench_options *o, const char *path, bench_result *out, hn_error *err) {
   subject s;
+  char tuning[MAX_PATH_LENGTH];
   uint32_t prompt = largest(o->prompts, o->n_prompts), depth = largest(o->depths, o->n_depths) + o->n_decode;
   uint32_t n_ctx = prompt > depth ? prompt : depth;
   uint64_t before = m->device->buffer_bytes; /* the measure's own */
-  subject_params params = {.n_ctx = n_ctx > WARM_PROMPT ? n_ctx : WARM_PROMPT + 1, .n_batch = BATCH, .weights = {.progress = on_progress}};
+  subject_params params = {.n_ctx = n_ctx > WARM_PROMPT ? n_ctx : WARM_PROMPT + 1,
+                           .n_batch = BATCH,
+                           .weights = {.progress = on_progress, .tuning_dir = cache_path(BENCH_CACHE, tuning)}};
   m->device->peak_buffer_bytes = before;
   double start = now_seconds();
   hn_status status = subject_init(m->device, path, &params, &s, err);

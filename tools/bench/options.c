@@ -25,6 +25,9 @@ static const char usage[] =
     "                        speed at which the KV cache is read) and with the prompt (default -p 128,512,1024,2048,4096), both at most as\n"
     "                        long as the model's context\n"
     "  --timeline            the GPU's time in one decode step of the (first) model, kernel by kernel, and the gaps between\n"
+    "  --tune                measure nothing else: which sizes of workgroups and the like, which change no bit, are the fastest on this device\n"
+    "                        for the kernels of the models, in a prompt and -n decoded tokens (the first -p and --depth). Models loaded later\n"
+    "                        take the best from a file beside the pipeline cache, which may be deleted\n"
     "  --fits [MODEL]        measure nothing: whether a model fits the device's memory, and with how long a context, for each type of the\n"
     "                        KV cache; MODEL: a GGUF file, 8B-Q4_0 or 8B-Q4_K_M (Llama-3.1-8B; default: both); exit code 0 if it fits\n"
     "  --models-only         leave out the device's own bandwidths, rates and latencies\n"
@@ -123,6 +126,8 @@ static void parse_one(parser *p, bench_options *o) {
     o->fits = optional_value(p);
   else if (strcmp(option, "--timeline") == 0)
     o->timeline = true;
+  else if (strcmp(option, "--tune") == 0)
+    o->tune = true;
   else if (strcmp(option, "--growth") == 0)
     o->growth = true;
   else if (strcmp(option, "--models-only") == 0)
@@ -175,6 +180,10 @@ options_result bench_options_parse(int argc, char **argv, bench_options *out) {
   }
   if (!p.failed && out->fits && out->format == REPORT_CSV) {
     print_error("--fits prints a table, JSON or Markdown, not CSV");
+    p.failed = true;
+  }
+  if (!p.failed && out->tune && (out->format == REPORT_CSV || out->format == REPORT_JSON)) {
+    print_error("--tune prints a table or Markdown");
     p.failed = true;
   }
   fill_lists(out);

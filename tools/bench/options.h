@@ -9,6 +9,8 @@
 
 enum { BENCH_MAX_LIST = 8 };
 
+#define BENCH_CACHE "pipelines" /* below cache_path: where hornito has its own */
+
 typedef struct bench_options {
   const char *models[BENCH_MAX_LIST]; /* none: the default model, if it is there */
   uint32_t prompts[BENCH_MAX_LIST], depths[BENCH_MAX_LIST];
@@ -17,7 +19,7 @@ typedef struct bench_options {
   const char *device;  /* NULL: the best; "all" */
   const char *fits;    /* NULL: not asked for; a model's file, or the name of one that is built in, "" for all of these */
   const char *kernels; /* NULL: not asked for; a part of names, "" for all */
-  bool timeline, growth, models_only;
+  bool timeline, growth, tune, models_only;
   report_format format;
   const char *save, *compare, *svg;
 } bench_options;
