@@ -144,8 +144,8 @@ static const bench_field table[] = {
      GROUP_STEP, FIELD_U32, USE_INFORM},
     {"submits", "submits of a step", "", "submissions of one decode step", AT(bench_step, submits),
      GROUP_STEP, FIELD_U32, USE_INFORM},
-    WITH_MEDIAN(host_us, "host work of a step", "us", "the host's own work for one decode step: recording and submitting, not waiting or reading logits",
-                bench_step, GROUP_STEP, USE_LOWER),
+    WITH_MEDIAN(host_us, "host work of a step", "us",
+                "the host's own work for one decode step: recording and submitting, not waiting or reading logits", bench_step, GROUP_STEP, USE_LOWER),
 
     {"base_us", "a token at depth 0", "us", "decode at depth 0, on the line of least squares through the depths; null: less than two depths",
      DERIVED(derive_base_us), GROUP_GROWTH, FIELD_DERIVED, USE_INFORM},
