@@ -18,10 +18,11 @@ typedef struct forward_gpu {
   arena_place logits, readback; /* see logits_bytes */
   arena_place input, input_copy; /* see activations.input: the kernels read the device's copy */
   VkDeviceAddress x, qkv, o, gate, up, q, q_d; /* as in forward_cpu */
+  VkDeviceAddress part_o, part_sums, counters; /* of attention */
   gpu_q8 a, h; /* h: of one token */
   layer_then *then; /* (n_layers): what a decode step does behind products; the device has it at then_at */
   VkDeviceAddress then_at;
-  bool recorded; /* the kept recording is a decode step */
+  uint32_t recorded; /* the kept recording is a decode step for a context of so many blocks; 0: it is not */
   const forward_step *step; /* of the current call */
 } forward_gpu;
 
@@ -91,14 +92,20 @@ static struct push_rope_store rope_store(const forward_gpu *f, uint32_t layer, u
 }
 
 /* From q and the cache to q8 a. */
-static void attend(forward_gpu *f, uint32_t layer, uint32_t n, const kv_tokens *tokens) {
+static void attend(forward_gpu *f, uint32_t layer, const kv_tokens *tokens) {
   const model_config *c = &f->weights->config;
   const kernels *k = &f->weights->kernels;
   layer_cache cache = cache_of(f, layer);
-  struct push_attention push = {positions(f, n), f->q, f->q_d, cache.device, cache.host, f->o, c->n_heads, c->n_kv_heads, c->head_dim,
-                                cache.n_device_blocks, kv_score_scale(f->plan.kv_type, c->head_dim)};
-  kernel_attention(f->cmd, k, f->plan.kv_type, &push, tokens);
+  uint32_t n = tokens->n;
+  bool rounds = c->head_dim % ACT_BLOCK == 0; /* attention the heads itself */
+  struct push_attention push = {positions(f, n), f->q, f->q_d, cache.device, cache.host, rounds ? 0 : f->o, f->a.q, f->a.d, f->a.sums, f->part_o,
+                                f->part_sums, f->counters, c->n_heads, c->n_kv_heads, c->head_dim, cache.n_device_blocks, n,
+                                kv_score_scale(f->plan.kv_type, c->head_dim)};
+  bool few = n <= FEW_TOKENS && n * kv_blocks(tokens->end) <= f->plan.n_blocks;
+  (few ? kernel_attention : kernel_attention_prompt)(f->cmd, k, f->plan.kv_type, &push, tokens);
   gpu_cmd_barrier(f->cmd);
+  if (rounds)
+    return;
   struct push_quantize quantize = {f->o, f->a.q, f->a.d, f->a.sums, n * (q_width(f) / ACT_BLOCK)};
   kernel_quantize(f->cmd, k, &quantize);
   gpu_cmd_barrier(f->cmd);
@@ -116,7 +123,7 @@ static void attention(forward_gpu *f, uint32_t layer) {
   struct push_rope_store rotate = rope_store(f, layer, n);
   kernel_rope_store(f->cmd, &f->weights->kernels, f->plan.kv_type, &rotate, &tokens);
   gpu_cmd_barrier(f->cmd);
-  attend(f, layer, n, &tokens);
+  attend(f, layer, &tokens);
   multiply(f, &l->matrices[WO], f->a, n, l->vectors[BO], f->x, f->x, f->weights->config.n_embd);
   gpu_cmd_barrier(f->cmd);
 }
@@ -207,18 +214,26 @@ static void decode_gate_up(forward_gpu *f, const gpu_layer *l) {
   gpu_cmd_barrier(f->cmd);
 }
 
-static void decode_layer(forward_gpu *f, uint32_t layer) {
+static void decode_layer(forward_gpu *f, uint32_t layer, const kv_tokens *tokens) {
   const gpu_layer *l = &f->weights->layers[layer];
   const layer_then *then = &f->then[layer];
-  kv_tokens tokens = {1, 0, f->base.n_ctx};
-  decode_qkv(f, layer, &tokens);
-  attend(f, layer, 1, &tokens);
+  decode_qkv(f, layer, tokens);
+  attend(f, layer, tokens);
   decode_add(f, &l->matrices[WO], f->a, l->vectors[BO], &then->ffn);
   decode_gate_up(f, l);
   decode_add(f, &l->matrices[W_DOWN], f->h, 0, &then->next);
 }
 
-static hn_status record_decode(forward_gpu *f, hn_error *err) {
+/* The recording is for contexts of up to so many blocks: what attention starts for each, a third more at most than are filled. */
+static uint32_t bucket_of(const forward_gpu *f, uint32_t n_blocks) {
+  uint32_t bucket = 1;
+  while (bucket < n_blocks)
+    bucket += bucket / 3 + 1;
+  return bucket < f->plan.n_blocks ? bucket : f->plan.n_blocks;
+}
+
+static hn_status record_decode(forward_gpu *f, uint32_t n_blocks, hn_error *err) {
+  kv_tokens tokens = {1, 0, n_blocks * KV_BLOCK};
   hn_status status = gpu_cmd_begin_kept(f->cmd, err);
   if (status)
     return status;
@@ -226,7 +241,7 @@ static hn_status record_decode(forward_gpu *f, hn_error *err) {
   embed(f);
   norm(f, f->weights->layers[0].vectors[ATTN_NORM]);
   for (uint32_t i = 0; i < f->weights->config.n_layers; i++)
-    decode_layer(f, i);
+    decode_layer(f, i, &tokens);
   logits(f, f->a, 1);
   return HN_OK;
 }
@@ -234,14 +249,16 @@ static hn_status record_decode(forward_gpu *f, hn_error *err) {
 /* An observer sees every step as it is recorded, and may have added commands of its own. */
 static hn_status decode(forward_gpu *f, hn_error *err) {
   bool seen = f->cmd->observer.see && !f->cmd->observer.lets_replay;
+  uint32_t n_blocks = bucket_of(f, kv_blocks(f->step->first + 1));
   hn_status status;
-  if (f->recorded && !seen) {
+  if (f->recorded == n_blocks && !seen) {
     status = gpu_cmd_submit_again(f->cmd, err);
   } else {
-    status = record_decode(f, err);
+    f->recorded = 0;
+    status = record_decode(f, n_blocks, err);
     if (!status)
       status = gpu_cmd_submit(f->cmd, err);
-    f->recorded = !status && !seen;
+    f->recorded = status || seen ? 0 : n_blocks;
   }
   return status ? status : gpu_cmd_wait(f->cmd, f->wait_ns, err);
 }
@@ -398,6 +415,9 @@ static void point(forward_gpu *f) {
   f->up = at + a.up;
   f->q = at + a.q;
   f->q_d = at + a.q_d;
+  f->part_o = arena_at(&f->arena, f->plan.parts).address;
+  f->part_sums = f->part_o + 4ull * f->plan.n_blocks * q_width(f);
+  f->counters = at + a.counters;
   f->a = (gpu_q8){at + a.a_q, at + a.a_d, at + a.a_sums};
   f->h = (gpu_q8){at + a.h_q, at + a.h_d, at + a.h_sums};
   f->then_at = at + a.then;
@@ -415,16 +435,15 @@ static hn_status write_then(forward_gpu *f, hn_error *err) {
   activations a = activations_of(c, f->base.n_batch);
   uint64_t bytes = a.counters + counter_bytes(c) - a.then;
   arena_place to = arena_at(&f->arena, f->plan.activations);
-  VkDeviceAddress counters = to.address + a.counters;
   f->then = calloc(1, bytes);
   if (!f->then)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
   for (uint32_t i = 0; i < c->n_layers; i++) {
     const gpu_layer *l = &f->weights->layers[i];
     VkDeviceAddress next = i + 1 < c->n_layers ? l[1].vectors[ATTN_NORM] : f->weights->output_norm;
-    f->then[i].rope = (struct then_rope){rope_store(f, i, 1), counters};
-    f->then[i].ffn = (struct then_norm){push_norm(f, l->vectors[FFN_NORM]), counters};
-    f->then[i].next = (struct then_norm){push_norm(f, next), counters};
+    f->then[i].rope = (struct then_rope){rope_store(f, i, 1), f->counters};
+    f->then[i].ffn = (struct then_norm){push_norm(f, l->vectors[FFN_NORM]), f->counters};
+    f->then[i].next = (struct then_norm){push_norm(f, next), f->counters};
   }
   to.offset += a.then;
   return transfer(f, &to, bytes, NULL, (const uint8_t *)f->then, err);

@@ -8,7 +8,7 @@
 static const char *const names[N_KERNELS] = {
     [KERNEL_NORM_QUANT] = "norm_quant", [KERNEL_QUANTIZE] = "quantize",   [KERNEL_SWIGLU_QUANT] = "swiglu_quant",
     [KERNEL_ARGMAX] = "argmax",         [KERNEL_ROPE_STORE] = "rope_store", [KERNEL_ATTENTION] = "attention",
-    [KERNEL_EMBED] = "embed",           [KERNEL_REARRANGE] = "rearrange", [KERNEL_MATVEC] = "matvec",
+    [KERNEL_ATTENTION_PROMPT] = "attention_prompt", [KERNEL_EMBED] = "embed", [KERNEL_REARRANGE] = "rearrange", [KERNEL_MATVEC] = "matvec",
     [KERNEL_MATVEC_NORM] = "matvec_norm", [KERNEL_MATVEC_ROPE] = "matvec_rope", [KERNEL_MATVEC_SWIGLU] = "matvec_swiglu",
     [KERNEL_MATMAT] = "matmat",
 };
@@ -268,7 +268,8 @@ void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const s
   DISPATCH(KERNEL_ROPE_STORE, kv_type, push, push->n_heads + push->n_kv_heads, tokens->n);
 }
 
-void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, const kv_tokens *tokens) {
+/* What both forms read and write. */
+static gpu_access attention_access(uint32_t kv_type, const struct push_attention *push, const kv_tokens *tokens) {
   uint64_t n_heads = (uint64_t)tokens->n * push->n_heads;
   cache_shape c = shape_of(kv_type, push->kv_device, push->kv_host, push->n_device_blocks, push->n_kv_heads, push->head_dim);
   gpu_access a = {0};
@@ -276,10 +277,31 @@ void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const st
   reads(&a, push->q, 4 * n_heads * HEAD_WORDS(push->head_dim));
   reads(&a, push->q_d, 4 * n_heads * HEAD_SCALES(push->head_dim));
   touch_cache(&a, reads_runs, &c, 0, tokens->end);
-  writes(&a, push->o, 4 * n_heads * push->head_dim);
+  if (push->o)
+    writes(&a, push->o, 4 * n_heads * push->head_dim);
+  else
+    writes_q8(&a, (gpu_q8){push->a_q, push->a_d, push->a_sums}, n_heads * push->head_dim / ACT_BLOCK);
   uint64_t n = tokens->n, n_seen = n * (tokens->end - n) + n * (n + 1) / 2; /* by all together, where they are the last ones */
   a.ops = 4 * n_seen * push->n_heads * push->head_dim;
-  DISPATCH(KERNEL_ATTENTION, kv_type, push, push->n_heads, tokens->n);
+  return a;
+}
+
+void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, const kv_tokens *tokens) {
+  gpu_access a = attention_access(kv_type, push, tokens);
+  uint32_t n_blocks = groups(tokens->end, KV_BLOCK);
+  uint64_t n_parts = (uint64_t)tokens->n * n_blocks * push->n_heads;
+  if (n_blocks > 1) { /* what it reads of them it has written */
+    writes(&a, push->part_o, 4 * n_parts * push->head_dim);
+    writes(&a, push->part_sums, 8 * n_parts);
+    writes(&a, push->counters, 4ull * tokens->n * push->n_kv_heads);
+  }
+  DISPATCH(KERNEL_ATTENTION, kv_type, push, tokens->n * push->n_kv_heads, n_blocks);
+}
+
+void kernel_attention_prompt(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, const kv_tokens *tokens) {
+  gpu_access a = attention_access(kv_type, push, tokens);
+  uint32_t n_rows = tokens->n * (push->n_heads / push->n_kv_heads);
+  DISPATCH(KERNEL_ATTENTION_PROMPT, kv_type, push, groups(n_rows, PROMPT_ROWS), push->n_kv_heads * groups(push->head_dim, ATTENTION_DIMS));
 }
 
 void kernel_argmax(gpu_cmd *cmd, const kernels *k, const struct push_argmax *push) {

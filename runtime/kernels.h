@@ -14,7 +14,7 @@
 
 typedef enum kernel_id {
   KERNEL_NORM_QUANT, KERNEL_QUANTIZE, KERNEL_SWIGLU_QUANT, KERNEL_ARGMAX,
-  KERNEL_ROPE_STORE, KERNEL_ATTENTION, /* built once per type of the KV cache */
+  KERNEL_ROPE_STORE, KERNEL_ATTENTION, KERNEL_ATTENTION_PROMPT, /* built once per type of the KV cache */
   KERNEL_EMBED, KERNEL_REARRANGE, KERNEL_MATVEC, KERNEL_MATVEC_NORM, KERNEL_MATVEC_ROPE, KERNEL_MATVEC_SWIGLU, KERNEL_MATMAT, /* once per type of weights */
   N_KERNELS,
   KERNEL_FIRST_TYPED = KERNEL_ROPE_STORE, KERNEL_FIRST_OF_WEIGHTS = KERNEL_EMBED
@@ -88,6 +88,7 @@ void kernel_quantize(gpu_cmd *cmd, const kernels *k, const struct push_quantize 
 void kernel_swiglu_quant(gpu_cmd *cmd, const kernels *k, const struct push_swiglu *push);
 void kernel_rope_store(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_rope_store *push, const kv_tokens *tokens);
 void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, const kv_tokens *tokens);
+void kernel_attention_prompt(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, const kv_tokens *tokens);
 void kernel_argmax(gpu_cmd *cmd, const kernels *k, const struct push_argmax *push);
 void kernel_matvec(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p);
 

@@ -18,7 +18,7 @@
 #define MARGIN_BYTES (512 * MIB)             /* left for a desktop where no budget is given */
 #define MAX_ALLOCATION_BYTES (1024 * MIB)    /* items share allocations up to this size */
 enum { MIN_BATCH = 16, MAX_SESSIONS = 64, CHOSEN_CTX = 4096 /* at least, where none is wished */,
-       MODEL_OTHERS = 5, SESSION_OTHERS = 5 /* items that belong to no layer */, MAX_ROUNDS = 8 };
+       MODEL_OTHERS = 5, SESSION_OTHERS = 6 /* items that belong to no layer */, MAX_ROUNDS = 8 };
 
 static uint64_t align(uint64_t bytes) {
   return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
@@ -41,8 +41,7 @@ static uint64_t layer_bytes(const model_layer *layer) {
 }
 
 static uint64_t host_bytes_of_session(const model_config *c, uint32_t n_batch) {
-  uint64_t logits = align(logits_bytes(c));
-  return 2 * logits + align(input_bytes(c, n_batch));
+  return align(logits_bytes(c)) + align(input_bytes(c, n_batch));
 }
 
 /* ---- what goes where ---- */
@@ -53,6 +52,7 @@ typedef struct sums {
   uint64_t session;        /* on the device, without the cache; each */
   uint64_t host;           /* all that is on the host in any case */
   uint64_t kv_block;       /* of all layers */
+  uint64_t part_block;     /* what attention writes of a block, wherever that lies */
   uint32_t n_sessions;
 } sums;
 
@@ -65,6 +65,7 @@ static sums sum_up(const model_header *model, const plan_wish *wish, uint32_t n_
     s.weights += layer_bytes(&t->layers[i]);
   s.session = align(activations_of(c, n_batch).bytes) + align(logits_bytes(c));
   s.host = STAGING_BYTES + (t->tok_embd == t->output ? 0 : matrix_bytes(t->tok_embd)) + s.n_sessions * host_bytes_of_session(c, n_batch);
+  s.part_block = part_bytes(c);
   s.kv_block = c->n_layers * kv_block_bytes(c, wish->kv_type);
   return s;
 }
@@ -88,7 +89,11 @@ static uint64_t less(uint64_t a, uint64_t b) {
  * leaves room for. spill: what it does not hold may go to the host. Returns the bytes on the device, not rounded up. */
 static uint64_t place(plan *p, const sums *s, uint32_t n_ctx, int32_t n_host_layers, uint64_t budget, bool spill) {
   const model_config *c = &s->model->config;
-  uint64_t device = s->weights + s->n_sessions * s->session, each = s->n_sessions * s->kv_block;
+  uint64_t device = s->weights + s->n_sessions * s->session, each = s->n_sessions * s->kv_block, parts = s->n_sessions * s->part_block;
+  if (n_ctx)
+    device += kv_blocks(n_ctx) * parts;
+  else
+    each += parts;
   /* Layers leave, last first, only where no block of the cache is left on the device. */
   p->base.n_host_layers = n_host_layers > 0 ? (uint32_t)n_host_layers : 0;
   for (uint32_t i = 0; i < p->base.n_host_layers; i++)
@@ -170,6 +175,7 @@ static void add_session(builder *b, const sums *s, uint32_t index) {
   uint64_t block = kv_block_bytes(c, p->kv_type);
   begin(b, PLAN_SESSION, index);
   const hn_plan_item *scratch = add(b, HN_PLAN_ACTIVATIONS, "activations", -1, PLAN_DEVICE, activations_of(c, p->base.n_batch).bytes);
+  const hn_plan_item *parts = add(b, HN_PLAN_ACTIVATIONS, "parts of attention", -1, PLAN_DEVICE, p->n_blocks * part_bytes(c));
   const hn_plan_item *logits = add(b, HN_PLAN_LOGITS, "logits", -1, PLAN_DEVICE, logits_bytes(c));
   const hn_plan_item *readback = add(b, HN_PLAN_LOGITS, "logits, read back", -1, PLAN_READBACK, logits_bytes(c));
   const hn_plan_item *input = add(b, HN_PLAN_LOGITS, "tokens and rotation", -1, PLAN_HOST, input_bytes(c, p->base.n_batch));
@@ -185,6 +191,7 @@ static void add_session(builder *b, const sums *s, uint32_t index) {
   if (index > 0)
     return;
   p->activations = scratch;
+  p->parts = parts;
   p->logits = logits;
   p->readback = readback;
   p->input = input;

@@ -63,7 +63,7 @@ typedef struct plan {
   plan_lack lack;
   plan_layer *layers; /* (n_layers) */
   const hn_plan_item *tok_embd, *output, *output_norm; /* tok_embd: output where they are tied */
-  const hn_plan_item *activations, *logits, *readback, *input; /* of session 0 */
+  const hn_plan_item *activations, *parts, *logits, *readback, *input; /* of session 0 */
   plan_allocation *allocations; /* what hn_plan_item.allocation counts */
   uint32_t n_allocations;
   hn_plan_item *items; /* base.items */

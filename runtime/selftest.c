@@ -72,6 +72,7 @@ void selftest_fill(selftest_input *in) {
     in->positions[i] = SELFTEST_FIRST + i;
     in->stored[i] = SELFTEST_STORE + i;
   }
+  memset(in->counters, 0, sizeof in->counters);
   fill_floats(&r, in->qkv, sizeof in->qkv / 4, 5);
   fill_floats(&r, in->rotation, sizeof in->rotation / 4, 1);
   fill_codes(&r, in->query, sizeof in->query);
@@ -142,7 +143,7 @@ uint64_t selftest_expected(kernel_id id, uint32_t type, uint32_t kv_type) {
       [KERNEL_ROPE_STORE] =
           {[QUANT_Q8_0] = 0x68eabc94a52e3683, [QUANT_Q4_0] = 0x608b5cb493d8d0a0},
       [KERNEL_ATTENTION] =
-          {[QUANT_Q8_0] = 0xb4c13f4d43a948bb, [QUANT_Q4_0] = 0xd16997863558b05e},
+          {[QUANT_Q8_0] = 0xd5e9c56de52b25cc, [QUANT_Q4_0] = 0x0e264224e99db4e5},
       [KERNEL_EMBED] =
           {[QUANT_Q4_0] = 0x3a2500f702e39191, [QUANT_Q4_1] = 0x7b4e4aab6358aec6,
            [QUANT_Q5_0] = 0x000f913b0a44d652, [QUANT_Q5_1] = 0x020348759641ff81,
@@ -195,7 +196,7 @@ uint64_t selftest_expected(kernel_id id, uint32_t type, uint32_t kv_type) {
            [QUANT_IQ4_NL] = 0x449b7c7da6077032, [QUANT_IQ4_XS] = 0x6efdfb0b51442f49};
   if (id == KERNEL_MATVEC_ROPE && kv_type == QUANT_Q4_0)
     return rope_q4_0[type];
-  return digests[id == KERNEL_MATMAT ? KERNEL_MATVEC : id][type];
+  return digests[id == KERNEL_MATMAT ? KERNEL_MATVEC : id == KERNEL_ATTENTION_PROMPT ? KERNEL_ATTENTION : id][type];
 }
 
 /* ---- running ---- */
@@ -284,10 +285,12 @@ static void launch_cached(selftest *self, const kernels *k, kernel_id id, uint32
                                                 heads, kv, dim, 1},
                       &(kv_tokens){SELFTEST_ATTEND, SELFTEST_STORE, SELFTEST_STORE + SELFTEST_ATTEND});
   else
-    kernel_attention(self->cmd, k, kv_type,
-                     &(struct push_attention){IN(positions), IN(query), IN(query_d), IN(kv_device), IN(kv_host), OUT(o), heads, kv, dim,
-                                              SELFTEST_DEVICE_BLOCKS, kv_score_scale(kv_type, dim)},
-                     &(kv_tokens){SELFTEST_ATTEND, SELFTEST_FIRST, SELFTEST_FIRST + SELFTEST_ATTEND});
+    (id == KERNEL_ATTENTION ? kernel_attention : kernel_attention_prompt)(
+        self->cmd, k, kv_type,
+        &(struct push_attention){IN(positions), IN(query), IN(query_d), IN(kv_device), IN(kv_host), 0, OUT(o.q), OUT(o.d), OUT(o.sums),
+                                 IN(part_o), IN(part_sums), IN(counters), heads, kv, SELFTEST_ATTEND_DIM, SELFTEST_DEVICE_BLOCKS,
+                                 SELFTEST_ATTEND, kv_score_scale(kv_type, SELFTEST_ATTEND_DIM)},
+        &(kv_tokens){SELFTEST_ATTEND, SELFTEST_FIRST, SELFTEST_FIRST + SELFTEST_ATTEND});
 }
 
 static void launch_then(selftest *self, const kernels *k, kernel_id id, const gpu_matrix *w) {

@@ -19,6 +19,8 @@ enum { /* shapes: odd where the kernels allow it */
   SELFTEST_FIRST = 127, SELFTEST_ATTEND = 2, /* tokens at positions 127 and 128, the last of a block and the first of the next */
   SELFTEST_STORE = KV_BLOCK - 1, /* the first position that rope_store writes, in a cache of two blocks */
   SELFTEST_KV_BLOCKS = 3, SELFTEST_DEVICE_BLOCKS = 2,
+  SELFTEST_ATTEND_DIM = 96, /* of attention: as SELFTEST_HEAD_DIM padded, so that it rounds what it writes */
+  SELFTEST_PARTS = SELFTEST_ATTEND * SELFTEST_KV_BLOCKS * SELFTEST_HEADS,
   SELFTEST_KV_BLOCK_WORDS = SELFTEST_KV_HEADS * KV_HEAD_WORDS(0, SELFTEST_HEAD_DIM), /* Q4_0 needs less */
   /* What follows a product has small heads: their rows are those of the matrix. */
   SELFTEST_THEN_TOKENS = SELFTEST_ATTEND, SELFTEST_THEN_HEADS = 2, SELFTEST_THEN_KV_HEADS = 1, SELFTEST_THEN_HEAD_DIM = 16,
@@ -42,6 +44,9 @@ typedef struct selftest_input {
   _Alignas(16) float query_d[SELFTEST_ATTEND * SELFTEST_HEADS * HEAD_SCALES(SELFTEST_HEAD_DIM)];
   _Alignas(16) uint32_t kv_device[SELFTEST_DEVICE_BLOCKS * SELFTEST_KV_BLOCK_WORDS];
   _Alignas(16) uint32_t kv_host[(SELFTEST_KV_BLOCKS - SELFTEST_DEVICE_BLOCKS) * SELFTEST_KV_BLOCK_WORDS];
+  /* what attention writes for itself */
+  _Alignas(16) float part_o[SELFTEST_PARTS * SELFTEST_ATTEND_DIM], part_sums[SELFTEST_PARTS * 2];
+  _Alignas(16) uint32_t counters[SELFTEST_ATTEND * SELFTEST_KV_HEADS];
   _Alignas(16) struct then_norm then_norm;
   _Alignas(16) struct then_rope then_rope;
   _Alignas(16) uint8_t planes[SELFTEST_TILED_ROWS * SELFTEST_COLS * 2]; /* of the weights under test, plane behind plane; rearrange: their rows */
@@ -52,7 +57,11 @@ typedef union selftest_output {
   uint8_t bytes[SELFTEST_OUT_BYTES];
   float y[SELFTEST_TOKENS * SELFTEST_ROWS];
   float x[SELFTEST_ACT_ROWS * SELFTEST_COLS];
-  float o[SELFTEST_ATTEND * SELFTEST_HEADS * SELFTEST_HEAD_DIM];
+  struct {
+    int8_t q[SELFTEST_ATTEND * SELFTEST_HEADS * SELFTEST_ATTEND_DIM];
+    float d[SELFTEST_ATTEND * SELFTEST_HEADS * SELFTEST_ATTEND_DIM / ACT_BLOCK];
+    int16_t sums[SELFTEST_ATTEND * SELFTEST_HEADS * SELFTEST_ATTEND_DIM / 16];
+  } o; /* attention */
   int32_t id;
   struct {
     int8_t q[SELFTEST_ACT_ROWS * SELFTEST_COLS];

@@ -15,8 +15,12 @@ uint64_t input_bytes(const model_config *c, uint64_t n) {
   return 4 * n * (2 + (uint64_t)c->head_dim);
 }
 
+uint64_t part_bytes(const model_config *c) {
+  return 4ull * c->n_heads * (c->head_dim + 2ull);
+}
+
 uint64_t counter_bytes(const model_config *c) {
-  return 4 * ((uint64_t)c->n_heads + c->n_kv_heads);
+  return 4ull * FEW_TOKENS * (c->n_heads + c->n_kv_heads);
 }
 
 activations activations_of(const model_config *c, uint64_t n) {

@@ -15,7 +15,7 @@ typedef struct activations { /* what a batch of tokens needs between the kernels
   uint64_t a_q, a_d, a_sums; /* (n) q8 rows of the widest input of a matrix */
   uint64_t h_q, h_d, h_sums; /* a q8 row of n_ff: what a decode step multiplies w_down by */
   uint64_t then;         /* (n_layers) of struct layer_then */
-  uint64_t counters;     /* of the kernels whose last workgroup goes on: (n_heads + n_kv_heads) words, zero between them */
+  uint64_t counters;     /* of kernels whose last workgroup goes on: (FEW_TOKENS, n_heads + n_kv_heads) words, zero between them */
   uint64_t bytes;        /* of all */
 } activations;
 
@@ -29,9 +29,17 @@ uint64_t input_bytes(const model_config *c, uint64_t n);
 
 /* Of activations.counters. */
 uint64_t counter_bytes(const model_config *c);
+enum { FEW_TOKENS = 8 }; /* so many attend to all blocks of the cache at once, if there is room for the parts of all */
 
 /* For n tokens. */
 activations activations_of(const model_config *c, uint64_t n);
+
+/* What attention writes of each block of the cache before it merges the blocks, of one layer: (n_heads, head_dim) and (n_heads, 2) f32. They lie
+ * behind each other: those of all blocks, then these. */
+uint64_t part_bytes(const model_config *c);
+
+/* Of activations.counters. */
+uint64_t counter_bytes(const model_config *c);
 
 /* Of FORWARD_ALL_MAX tokens: (FORWARD_ALL_MAX, n_vocab) f32, then one word: the argmax of the last. */
 uint64_t logits_bytes(const model_config *c);

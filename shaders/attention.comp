@@ -1,181 +1,132 @@
 #version 460
-// attention: o[token][head] = softmax(q . k / sqrt(head_dim)) . v over the cache positions up to the token's own.
-// A workgroup of 64 is one head of one token. It walks the cache in blocks of 64 positions: a lane scores one position, the
-// block's softmax weights become integers of 11 bits, then a lane sums 4 dimensions. (Where a value has several scales, Q4_0, each has
-// weights of its own.) Blocks are merged from left to right
-// as in "Online normalizer calculation for softmax" (Milakov, Gimelshein 2018). Groups: (n_heads, n_tokens).
-#include "buffers.glsl"
-#include "integers.glsl"
+// attention: out[token][head] = softmax(q . k * scale) . v over the cache positions up to the token's own, for few tokens (many:
+// attention_prompt.comp). A workgroup is one key head of a token, with all heads of q that share it, and one block of the cache: it writes the
+// block's part of each. The last of a head's workgroups to be done merges the parts from left to right. There may be more blocks
+// than a token sees; these workgroups do nothing. out: f32 or, where o is no address, q8.
+// Groups: (n_tokens * n_kv_heads, blocks of the longest context). counters: zero before, and zero again.
+#define ROWS 4 // heads of q at a time
+#include "attention.glsl"
 
-layout(local_size_x = 64) in; // KV_BLOCK; head_dim <= 256
+layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer PartValues { vec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) coherent buffer PartSums { vec2 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters { uint at[]; };
 
-layout(push_constant, std430) uniform Push {
-  uvec2 positions, q, q_d, kv_device, kv_host, o;
-  uint n_heads, n_kv_heads, head_dim, n_device_blocks;
-  float scale;
-} p;
+// A block's sums, of a word of the values by several lanes; then factors: see attention_merge.glsl.
+shared vec4 pool[ROWS][KV_BLOCK];
+shared float inverses[ROWS];
+shared float results[ROWS * TILE_DIMS];
+shared uint arrived;
 
-#include "kv.glsl"
-
-#define MAX_VALUE_SCALES (7 * Q4 + 1)
-
-shared float tree[KV_BLOCK];
-shared int weights[MAX_VALUE_SCALES][KV_BLOCK];
-shared uint maxima[KV_BLOCK];
-shared float to_integer[MAX_VALUE_SCALES], units[MAX_VALUE_SCALES]; // factors of weights, forth and back
-
-float tree_max(float mine) {
-  uint lane = gl_LocalInvocationIndex;
-  tree[lane] = mine;
-  barrier();
-  for (uint width = KV_BLOCK / 2u; width > 0u; width /= 2u) {
-    if (lane < width && tree[lane + width] > tree[lane])
-      tree[lane] = tree[lane + width];
-    barrier();
-  }
-  float result = tree[0];
-  barrier();
-  return result;
+uint group_size() {
+  return p.n_heads / p.n_kv_heads;
 }
 
-float tree_sum(float mine) {
-  uint lane = gl_LocalInvocationIndex;
-  tree[lane] = mine;
-  barrier();
-  for (uint width = KV_BLOCK / 2u; width > 0u; width /= 2u) {
-    if (lane < width)
-      tree[lane] = tree[lane] + tree[lane + width];
-    barrier();
-  }
-  float result = tree[0];
-  barrier();
-  return result;
+// The part of head `row` of this key head in a block.
+uint part_of(uint block, uint row) {
+  return (gl_WorkGroupID.x * gl_NumWorkGroups.y + block) * group_size() + row;
 }
 
-// q . k of HEAD_BLOCK values: block b of the query's and of the key of position `at`.
-int dot_block(uint query_block, KvBlock kv, uint at, uint b) {
-  uint q_at = query_block * 2u;
-  uvec4 q0 = Words4(p.q).at[q_at], q1 = Words4(p.q).at[q_at + 1u], k0, k1;
-#ifdef TYPE_Q4_0
-  uvec4 codes = Words4(kv.base).at[(kv.k + at * ROW_WORDS) / 4u + b];
+// Sums of weights . values for words first_word .. first_word + n_words - 1, of each word by lanes that share the positions. They stay below
+// 2^24, so that floats hold them.
+void sum_values(KvBlock kv, uint first_word, uint n_words, uint n) {
+  uint n_slices = KV_BLOCK / n_words, word = gl_LocalInvocationIndex % n_words, which = Q4 != 0 ? word / (HEAD_BLOCK / 4u) : 0u;
+  integer4 sums[ROWS];
+  for (uint t = 0u; t < ROWS; t++)
+    sums[t] = integer4(0);
+  if (gl_LocalInvocationIndex < n_slices * n_words)
+    for (uint i = gl_LocalInvocationIndex / n_words; i < n; i += n_slices) {
+      uint value = value_word(kv, i, first_word + word);
+      for (uint t = 0u; t < ROWS; t++)
+        sums[t] = add_bytes(sums[t], value, weights[which][i * ROWS + t]);
+    }
+  for (uint t = 0u; t < ROWS; t++)
+    pool[t][gl_LocalInvocationIndex] = vec4(sums[t]);
+  barrier();
+}
+
+vec4 part_values(uint row, uint word, uint n_words) {
+  vec4 sum = pool[row][word];
+  for (uint s = 1u; s < KV_BLOCK / n_words; s++)
+    sum += pool[row][s * n_words + word];
+  return sum * units[Q4 != 0 ? word / (HEAD_BLOCK / 4u) : 0u][row];
+}
+
+// Element `at`, four dimensions, of the results, which are `width` of them for each row, from first_dim on.
+void put_result(uint first, uint first_dim, uint width, uint at, vec4 o) {
+  vec4 x = o * inverses[at / width];
   for (uint i = 0u; i < 4u; i++) {
-    k0[i] = subtract_bytes(codes[i] & 0x0F0F0F0Fu, 8u);
-    k1[i] = subtract_bytes(codes[i] >> 4 & 0x0F0F0F0Fu, 8u);
+    results[4u * at + i] = x_zero_tiny(x[i]);
+    if (present(p.o))
+      FloatsOut(p.o).at[(gl_WorkGroupID.x * group_size() + first + at / width) * p.head_dim + first_dim + at % width * 4u + i] = x_zero_tiny(x[i]);
   }
-#else
-  uint k_at = (kv.k + at * ROW_WORDS) / 4u + 2u * b;
-  k0 = Words4(kv.base).at[k_at];
-  k1 = Words4(kv.base).at[k_at + 1u];
-#endif
-  integer dot = integer(0);
-  for (uint i = 0u; i < 4u; i++)
-    dot = dot4(q0[i], k0[i], dot);
-  for (uint i = 0u; i < 4u; i++)
-    dot = dot4(q1[i], k1[i], dot);
-  return int(dot);
 }
 
-// One sum from left to right.
-float score(uint query, KvBlock kv, uint at) {
-  uint blocks = HEAD_SCALES(p.head_dim);
-  float total = 0.0;
-  for (uint b = 0u; b < blocks; b++) {
-    uint query_block = query * blocks + b;
-    float d = key_scale(kv, at, b) * Floats(p.q_d).at[query_block];
-    total = total + float(dot_block(query_block, kv, at, b)) * d;
+// Rounds them.
+void store_results(uint first, uint n_rows, uint first_dim, uint width) {
+  uint blocks = 4u * width / ACT_BLOCK, query = gl_WorkGroupID.x * group_size() + first;
+  barrier();
+  if (!present(p.o))
+    for (uint i = gl_LocalInvocationIndex; i < n_rows * blocks; i += 64u) {
+      float x[ACT_BLOCK];
+      for (uint j = 0u; j < ACT_BLOCK; j++)
+        x[j] = results[i * ACT_BLOCK + j];
+      store_block(Q8Row(p.a_q, p.a_d, p.a_sums), ((query + i / blocks) * p.head_dim + first_dim) / ACT_BLOCK + i % blocks, x);
+    }
+  barrier();
+}
+
+// The block's part of some heads; where it is the only one, their results.
+void attend(KvBlock kv, uint first, uint n, bool alone) {
+  uint n_rows = min(group_size() - first, uint(ROWS)), queries[ROWS];
+  for (uint t = 0u; t < ROWS; t++)
+    queries[t] = gl_WorkGroupID.x * group_size() + first + t;
+  score_rows(kv, queries, n_rows, n);
+  for (uint first_dim = 0u; first_dim < p.head_dim; first_dim += TILE_DIMS) {
+    Sums sums = weigh_rows(kv, n, n, first_dim);
+    if (MY_FIRST == 0u) {
+      inverses[MY_ROW] = x_rcp(sums.l);
+      if (!alone && MY_ROW < n_rows)
+        PartSums(p.part_sums).at[part_of(gl_WorkGroupID.y, first + MY_ROW)] = vec2(sums.m, sums.l);
+    }
+    barrier();
+    uint n_words = min(HEAD_WORDS(p.head_dim) - first_dim / 4u, TILE_DIMS / 4u), width = min(p.head_dim - first_dim, TILE_DIMS) / 4u;
+    sum_values(kv, first_dim / 4u, n_words, n);
+    for (uint i = gl_LocalInvocationIndex; i < n_rows * width; i += 64u) {
+      vec4 o = part_values(i / width, i % width, n_words);
+      if (alone)
+        put_result(first, first_dim, width, i, o);
+      else
+        PartValues(p.part_o).at[part_of(gl_WorkGroupID.y, first + i / width) * (p.head_dim / 4u) + first_dim / 4u + i % width] = o;
+    }
+    if (alone)
+      store_results(first, n_rows, first_dim, width);
   }
-  return total * p.scale;
 }
 
-// Four bytes: values 4 * lane .. 4 * lane + 3 of position `at`.
-uint value_word(KvBlock kv, uint at, uint lane) {
-#ifdef TYPE_Q4_0
-  uint codes = Words(kv.base).at[kv.v + at * ROW_WORDS + lane / 8u * 4u + lane % 4u];
-  return subtract_bytes(codes >> (lane & 4u) & 0x0F0F0F0Fu, 8u);
-#else
-  return Words(kv.base).at[kv.v + at * ROW_WORDS + lane];
-#endif
-}
-
-struct Part { // a softmax over some positions
-  float m, l; // maximum, sum of e^(score - m)
-  vec4 o;     // the lane's 4 dimensions, not yet divided by l
-};
-
-// The softmax weights of the block's positions, in integers. A maximum is the same in any order, and the bits of floats that are not
-// negative are ordered as the floats are.
-void weigh(KvBlock kv, float e, bool visible) {
-  uint lane = gl_LocalInvocationIndex, part = lane / 8u;
-  for (uint i = 0u; i < VALUE_SCALES; i++)
-    weights[i][lane] = floatBitsToInt(visible ? e * value_scale(kv, lane, i) : 0.0);
+bool last_to_arrive(uint n_blocks) {
+  memoryBarrierBuffer();
   barrier();
-  uint largest = 0u;
-  if (part < VALUE_SCALES)
-    for (uint i = 0u; i < 8u; i++)
-      largest = max(largest, uint(weights[part][lane % 8u * 8u + i]) & 0x7FFFFFFFu);
-  maxima[lane] = largest;
-  barrier();
-  if (lane < VALUE_SCALES) {
-    largest = 0u;
-    for (uint i = 0u; i < 8u; i++)
-      largest = max(largest, maxima[8u * lane + i]);
-    float a = uintBitsToFloat(largest);
-    bool zero = !(a >= X_TINY);
-    to_integer[lane] = zero ? 0.0 : P_MAX * x_rcp(a);
-    units[lane] = zero ? 0.0 : a * P_STEP;
+  if (gl_LocalInvocationIndex == 0u) {
+    arrived = atomicAdd(Counters(p.counters).at[gl_WorkGroupID.x], 1u) + 1u;
+    if (arrived == n_blocks)
+      Counters(p.counters).at[gl_WorkGroupID.x] = 0u;
   }
   barrier();
-  for (uint i = 0u; i < VALUE_SCALES; i++)
-    weights[i][lane] = x_round(intBitsToFloat(weights[i][lane]) * to_integer[i]);
-  barrier();
+  memoryBarrierBuffer();
+  return arrived == n_blocks;
 }
 
-Part block_part(uint query, uint head, uint block, uint n_visible) {
-  uint lane = gl_LocalInvocationIndex;
-  KvBlock kv = kv_block(head, block);
-  bool visible = lane < n_visible;
-  float s = visible ? score(query, kv, lane) : 0.0;
-  Part part;
-  part.m = tree_max(visible ? s : x_from_bits(0xFF7FFFFFu)); // the lowest finite number
-  float e = visible ? x_exp(s - part.m) : 0.0;
-  part.l = tree_sum(e);
-  weigh(kv, e, visible);
-  integer4 sum = integer4(0);
-  uint which = Q4 != 0 ? lane / (HEAD_BLOCK / 4u) % MAX_VALUE_SCALES : 0u;
-  if (lane < HEAD_WORDS(p.head_dim))
-    for (uint i = 0u; i < n_visible; i++)
-      sum = add_bytes(sum, value_word(kv, i, lane), weights[which][i]);
-  float unit = units[which];
-  barrier();
-  for (uint i = 0u; i < 4u; i++)
-    part.o[i] = float(sum[i]) * unit;
-  return part;
-}
-
-Part merge(Part a, Part b) {
-  Part r;
-  r.m = b.m > a.m ? b.m : a.m;
-  float scale_a = x_exp(a.m - r.m), scale_b = x_exp(b.m - r.m);
-  float la = a.l * scale_a, lb = b.l * scale_b;
-  r.l = la + lb;
-  for (uint i = 0u; i < 4u; i++) {
-    float oa = a.o[i] * scale_a, ob = b.o[i] * scale_b;
-    r.o[i] = oa + ob;
-  }
-  return r;
-}
+#include "attention_merge.glsl"
 
 void main() {
-  uint lane = gl_LocalInvocationIndex, query_head = gl_WorkGroupID.x, token = gl_WorkGroupID.y;
-  uint query = token * p.n_heads + query_head;
-  uint head = query_head / (p.n_heads / p.n_kv_heads);
-  uint n_visible = Words(p.positions).at[token] + 1u;
+  uint n_visible = Words(p.positions).at[gl_WorkGroupID.x / p.n_kv_heads] + 1u, block = gl_WorkGroupID.y;
   uint n_blocks = (n_visible + KV_BLOCK - 1u) / KV_BLOCK;
-  Part total = block_part(query, head, 0u, min(n_visible, KV_BLOCK));
-  for (uint b = 1u; b < n_blocks; b++)
-    total = merge(total, block_part(query, head, b, min(n_visible - b * KV_BLOCK, KV_BLOCK)));
-  float inverse = x_rcp(total.l);
-  if (4u * lane < p.head_dim)
-    for (uint i = 0u; i < 4u; i++)
-      FloatsOut(p.o).at[query * p.head_dim + 4u * lane + i] = x_zero_tiny(total.o[i] * inverse);
+  if (block >= n_blocks)
+    return;
+  KvBlock kv = kv_block(gl_WorkGroupID.x % p.n_kv_heads, block);
+  for (uint first = 0u; first < group_size(); first += ROWS)
+    attend(kv, first, min(n_visible - block * KV_BLOCK, KV_BLOCK), n_blocks == 1u);
+  if (n_blocks == 1u || !last_to_arrive(n_blocks))
+    return;
+  merge_all(n_blocks);
 }

@@ -32,6 +32,8 @@ typedef unsigned int uint;
 #define KV_BLOCK 64    /* cache positions whose softmax is one unit */
 #define HEAD_BLOCK 32  /* values of a head of q or k that share a scale */
 #define NORM_LANES 256 /* lanes of the square sum */
+#define PROMPT_ROWS 8    /* queries of a workgroup of attention_prompt, */
+#define ATTENTION_DIMS 128 /* values of a head that attention sums at a time; of those a workgroup of attention_prompt has */
 #define P_MAX 2047.0f                     /* the largest attention weight, an integer of 11 bits */
 #define P_STEP 4.88519785051291646e-4f    /* 1 / 2047 */
 
@@ -95,13 +97,15 @@ struct push_rope_store {
   uint n_heads, n_kv_heads, head_dim, n_device_blocks;
 };
 
-/* out[token][head] = softmax(q . k * scale) . v over the positions up to the token's own */
+/* out[token][head] = softmax(q . k * scale) . v over the positions up to the token's own. attention, attention_prompt */
 struct push_attention {
   ADDRESS positions; /* (n_tokens) */
   ADDRESS q, q_d;
   ADDRESS kv_device, kv_host; /* as in push_rope_store */
-  ADDRESS o; /* (n_tokens, n_heads, head_dim) f32 */
-  uint n_heads, n_kv_heads, head_dim, n_device_blocks;
+  ADDRESS o;                  /* (n_tokens, n_heads, head_dim) f32, or none: then q8 rows are written, and head_dim is a multiple of ACT_BLOCK */
+  ADDRESS a_q, a_d, a_sums;
+  ADDRESS part_o, part_sums, counters; /* attention alone: see activations in runtime/sizes.h */
+  uint n_heads, n_kv_heads, head_dim, n_device_blocks, n_tokens;
   float scale; /* see kv_score_scale */
 };
 

@@ -115,6 +115,10 @@ check_tensor *check_inout(check *c, const char *name, uint64_t bytes) {
   return add_tensor(c, name, bytes, CHECK_INOUT);
 }
 
+check_tensor *check_scratch(check *c, const char *name, uint64_t bytes) {
+  return add_tensor(c, name, bytes, CHECK_SCRATCH);
+}
+
 check_q8 check_act(check *c, check_use use, uint64_t n_blocks) {
   check_tensor *q = use(c, "q", n_blocks * ACT_BLOCK), *d = use(c, "d", n_blocks * 4);
   return (check_q8){q, d, use(c, "sums", n_blocks * 4)};
@@ -171,8 +175,8 @@ cpu_q8 check_cpu_act(check_q8 rows) {
 cpu_heads check_heads(check *c) {
   if (c->large) /* Llama-3.1-8B */
     return (cpu_heads){32, 8, 128};
-  uint32_t shared = check_size(c, 1, 5), n_kv_heads = check_size(c, 1, 4);
-  return (cpu_heads){shared * n_kv_heads, n_kv_heads, 4 * check_size(c, 2, 64)};
+  uint32_t shared = check_size(c, 1, check_size(c, 0, 3) ? 5 : 17), n_kv_heads = check_size(c, 1, 4);
+  return (cpu_heads){shared * n_kv_heads, n_kv_heads, check_size(c, 0, 1) ? ACT_BLOCK * check_size(c, 1, 8) : 4 * check_size(c, 2, 64)};
 }
 
 check_cache check_kv(check *c, check_use use, const cpu_heads *h, uint32_t n_ctx) {
@@ -372,7 +376,7 @@ static void compare(proof *p, const check_tensor *t, uint8_t pattern) {
   for (uint64_t i = before + t->bytes; i < t->buffer.bytes; i++)
     if (buffer[i] != pattern)
       complain(p, t->name, "is written beyond its end", i - before - t->bytes);
-  if (memcmp(data, t->host, t->bytes) == 0)
+  if (t->use == CHECK_SCRATCH || memcmp(data, t->host, t->bytes) == 0)
     return;
   uint64_t i = 0;
   while (data[i] == t->host[i])
@@ -384,7 +388,7 @@ static void fill(proof *p, uint8_t pattern) {
   check *c = p->c;
   for (uint32_t i = 0; i < c->n_tensors; i++) {
     check_tensor *t = &c->tensors[i];
-    if (t->use == CHECK_OUT)
+    if (t->use == CHECK_OUT || t->use == CHECK_SCRATCH)
       memset(t->host, pattern, t->bytes);
     else if (t->use == CHECK_INOUT)
       memcpy(t->host, p->initial[i], t->bytes);
@@ -407,7 +411,7 @@ static bool pass(proof *p, int which, hn_error *err) {
     check_tensor *t = &c->tensors[i];
     if (t->use == CHECK_IN && which == 1 && !c->overrun)
       poison_undeclared(p, t, patterns[which]);
-    else if (t->use != CHECK_IN && which == 1)
+    else if ((t->use == CHECK_OUT || t->use == CHECK_INOUT) && which == 1)
       check_writes(p, i);
     else if (t->use != CHECK_IN)
       memcpy(p->first[i], t->host, t->bytes);

@@ -16,7 +16,7 @@
 
 enum { CHECK_MAX_TENSORS = 20, CHECK_EXIT_MEMORY = 99 };
 
-typedef enum check_tensor_use { CHECK_IN, CHECK_OUT, CHECK_INOUT } check_tensor_use;
+typedef enum check_tensor_use { CHECK_IN, CHECK_OUT, CHECK_INOUT, CHECK_SCRATCH } check_tensor_use;
 
 typedef struct check_tensor {
   const char *name;
@@ -75,6 +75,7 @@ void check_scale(check_tensor *t, float factor);
 check_tensor *check_in(check *c, const char *name, uint64_t bytes);
 check_tensor *check_out(check *c, const char *name, uint64_t bytes);
 check_tensor *check_inout(check *c, const char *name, uint64_t bytes);
+check_tensor *check_scratch(check *c, const char *name, uint64_t bytes); /* what a kernel leaves there is anything */
 
 typedef struct check_case {
   char shape[128];               /* for people */
@@ -89,7 +90,7 @@ void check_run(check *c, const check_case *one);
 /* ---- one per kernel: a random case, or the largest ---- */
 
 void check_argmax(check *c);
-void check_attention(check *c);
+void check_attention(check *c); /* attention and attention_prompt */
 void check_embed(check *c);
 void check_matmul(check *c); /* matvec and matmat */
 void check_matvec_norm(check *c);

@@ -33,7 +33,7 @@ typedef struct kernel_check {
 } kernel_check;
 
 static const kernel_check checks[] = {
-    {"argmax", check_argmax, 1},      {"attention", check_attention, 1},   {"embed", check_embed, 1},
+    {"argmax", check_argmax, 1},      {"attention", check_attention, 1},   {"attention_prompt", check_attention, 1}, {"embed", check_embed, 1},
     {"matmat", check_matmul, 2},      {"matvec", check_matmul, 3},         {"norm_quant", check_norm_quant, 1},
     {"quantize", check_quantize, 1},  {"rearrange", check_rearrange, 1},   {"matvec_norm", check_matvec_norm, 1},
     {"matvec_rope", check_matvec_rope, 1}, {"matvec_swiglu", check_matvec_swiglu, 1},

@@ -23,7 +23,7 @@ GIB = 1 << 30
 MAX_SECONDS = 0.3
 MAX_WIDTH = 100
 CARD = ["--device", "6GiB-discrete"]
-HOST_NAMES = {"token_embd.weight", "staging", "self-test", "logits, read back", "tokens and rotation", "tokens and logits"}
+HOST_NAMES = {"token_embd.weight", "staging", "self-test", "logits, read back", "tokens and rotation", "tokens"}
 # Tokens wholly on the device in 5632 MiB, at least.
 LONGEST = {("q4_0", "q8_0"): 21500, ("q4_0", "q4_0"): 39500, ("q4_k_m", "q8_0"): 17700, ("q4_k_m", "q4_0"): 32500}
 
@@ -98,7 +98,9 @@ def check_card(kind, kv):
     check(plan(files[kind], *CARD, "--kv", kv)["ctx"] == p["ctx"], f"{what}: 512 MiB less is what is taken without a budget")
     longest = plan(files[kind], *CARD, "--vram-budget", "6GiB", "--kv", kv, "--ctx", "max")
     check(longest["ctx"] == longest["ctx_train"] == 131072 and longest["host_layers"] == 0, f"{what}: max")
-    check(longest["ctx_max"] > p["ctx"] and longest["host_positions"] == 131072 - longest["ctx_max"], f"{what}: {longest['host_positions']} on the host")
+    # Where attention has its parts of all blocks, some of the blocks have no room any more.
+    fewer = longest["host_positions"] - (131072 - longest["ctx_max"])
+    check(longest["ctx_max"] > p["ctx"] and 0 <= fewer <= 64 * (1 + bytes_of(longest, "parts of attention") // block), f"{what}: {fewer} more on the host")
     check(bytes_of(longest, "KV cache, last positions") > bytes_of(longest, "KV cache"), f"{what}: the cache of max")
 
 
@@ -140,7 +142,7 @@ def check_integrated():
 
 def check_text():
     for arguments, code, says in (
-            (CARD, 0, ["fits      yes: a context of 17", "17792 tokens at most wholly on the device", "at most about 65.0 tok/s", "(assumed)",
+            (CARD, 0, ["fits      yes: a context of 17", "17728 tokens at most wholly on the device", "at most about 65.0 tok/s", "(assumed)",
                        "weights of the layers", "embedding table", "KV cache", "activations", "budget", "layers 0 to 31"]),
             ([*CARD, "--ctx", "max"], 0, ["fits      yes: a context of 131072 tokens, the last 11", "which is slower", "host: the last 11"]),
             (["--device", "4GiB-discrete"], 0, ["7 of 32 layers", "device: layers 0 to 24; host: 25 to 31"]),

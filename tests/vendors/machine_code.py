@@ -6,7 +6,7 @@ multiply-adds of one lane: all of them, both sides of a branch, so that what is 
 branches are taken where a workgroup has all its tokens; in the K-quants a lane takes one of two sides). How many multiply-adds an
 iteration does is a fact of the sources, so WORK states it; where there are packed products (dot4) or fused multiply-adds of
 integers, their number must agree. The cost of attention is the mean of its two loops: the scores (a block of 32 of the head in an
-iteration) and the sum of values (4 dimensions of one position).
+iteration, for each row) and the sum of values (some dimensions of one position, for each row). They are the first ones of their depth.
 
 Limits. A loop that the compiler unrolled whole, or that it left where all compilers unroll today (over the tokens of matmat), is
 an Error, not a number. What a compiler moved out of a loop is not counted. Instructions cost as one, whatever they take. An Intel
@@ -24,9 +24,8 @@ FUSED = {
 # A conversion between f16 and f32 with a multiplication: the addend is -0.
 CONVERSION = re.compile(r"v_fma_mix\w* [^,]+, [^,]+, [^,]+, (?:neg\(0\)|-0\b|0\b(?=.*neg_lo:\[\d,\d,1\]))")
 
-# kernel: the depth of its loop over K, multiply-adds of an iteration; for attention of each of the two loops at that depth; for matvec
-# of a row and granule, see matvec_granules
-WORK = {"matvec": (1, [32]), "matmat": (2, [128]), "attention": (2, [32, 4])}
+# kernel: of each of its loops over K the depth and the multiply-adds of an iteration; for matvec of a row and granule, see matvec_granules
+WORK = {"matvec": [(1, 32)], "matmat": [(2, 128)], "attention": [(2, 4 * 32), (3, 4 * 4)], "attention_prompt": [(2, 8 * 32), (2, 8 * 2)]}
 SUPER_BLOCKS = {"q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_xs"}
 
 
@@ -211,24 +210,45 @@ def innermost(loops):
 
 
 def matvec_granules(module):
-    """ROWS * STEP of matvec.comp. What is left of a chunk behind the loop is not counted."""
+    """MATRICES * ROWS * STEP of matvec.glsl. What is left of a chunk behind the loop is not counted."""
+    rows = 4 if "swiglu" in module else 2
     if module.endswith("_intf32"):
-        return 2 * 2
-    return 2 * (8 if module.removeprefix("matvec_") in SUPER_BLOCKS else 4)
+        return rows * 2
+    return rows * (8 if any(module.endswith("_" + t) for t in SUPER_BLOCKS) else 4)
+
+
+def only_loop(program, depth):
+    found = loops_at(program.loops, depth)
+    if len(found) != 1 or found[0].inner:
+        raise Error(f"{len(found)} loops at depth {depth}, not one without inner loops")
+    return found[0]
+
+
+def first_loops(program, work):
+    """For each of work the first loop of its depth that no other takes, among those without inner loops."""
+    found = []
+    for depth, _ in work:
+        loops = [loop for loop in loops_at(program.loops, depth) if not loop.inner and loop not in found]
+        if not loops:
+            raise Error(f"no loop at depth {depth} without inner loops")
+        found.append(min(loops, key=lambda loop: min(loop.blocks)))
+    return found
 
 
 def loop_cost(program, module, constants=()):
     """constants: what the module is specialized with. Instructions of the loop over K for each 32 multiply-adds; None: the kernel has no such loop."""
-    depth, work = WORK.get(module.split("_")[0], (0, []))
+    kernel = "attention_prompt" if module.startswith("attention_prompt") else module.split("_")[0]
+    work = [w for _, w in WORK.get(kernel, [])]
     if not work:
         return None
     if module.startswith("matvec"):
         work = [w * matvec_granules(module) for w in work]
-    found = sorted(loops_at(program.loops, depth), key=program.size, reverse=True)
     if module.startswith("matvec"):  # one loop or two deep, as a lane has one chunk or more; the loops that add chunks are smaller
         found = sorted(innermost(program.loops), key=program.size, reverse=True)[:1]
-    if len(found) != len(work) or any(loop.inner for loop in found):
-        raise Error(f"{len(found)} loops at depth {depth}, not {len(work)} without inner loops")
+    elif kernel.startswith("attention"):
+        found = first_loops(program, WORK[kernel])
+    else:
+        found = [only_loop(program, WORK[kernel][0][0])]
     dot4 = program.count(DOT4, found[0])
     fused = program.count(FUSED[program.vendor], found[0]) if module.endswith("_intf32") else 0
     # Products with packed bytes, or a multiply-add each; of those the first of each sum may be a multiplication.

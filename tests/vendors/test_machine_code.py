@@ -107,7 +107,9 @@ class Loops(unittest.TestCase):
         text = "".join(f"LABEL{i}:\n" + "add(8) g1<1>D g2<8,8,1>D 1D { align1 };\n" * n + f"while(8) JIP: LABEL{i} {{ align1 }};\n"
                        for i, n in ((1, 39), (2, 9)))
         program = parse("intel", f"LABEL0:\nnop;\n{text}while(8) JIP: LABEL0 {{ align1 }};\n")
-        self.assertEqual(machine_code.loop_cost(program, "attention"), (40 + 10 * 32 / 4) / 2)
+        self.assertEqual(machine_code.loop_cost(program, "attention_prompt"), (40 * 32 / 256 + 10 * 32 / 16) / 2)
+        with self.assertRaises(machine_code.Error):  # none at a depth of 3
+            machine_code.loop_cost(program, "attention")
 
     def test_not_understood(self):
         with self.assertRaises(machine_code.Error):  # no loop at that depth
