@@ -2,16 +2,37 @@
 
 #include <string.h>
 
-enum { N_TILES = 1 };
+enum { VENDOR_AMD = 0x1002, VENDOR_NVIDIA = 0x10DE };
 
-static const uint32_t tiles[N_TILES][N_MATMAT_CONSTANTS] = {{128, 16, 1, 4}};
+/*
+ * Tiles of matmat. What bounds them: registers (sums of a chunk and of the row, and the codes of the rows) that must neither be spilled nor leave
+ * too few waves, as Mesa's compilers tell (tests/vendors/table.csv), and 32 KiB of shared memory.
+ */
+typedef enum tile {
+  TILE_WIDE,     /* 64 x 64: AMD with packed products: two thirds of 256 registers are sums, 4 waves per SIMD */
+  TILE_DEEP,     /* the same with half of the sums in an invocation: NVIDIA; AMD where granules have two scales */
+  TILE_SMALL,    /* 64 x 32: Intel's 128 registers, and GPUs that are not known */
+  TILE_FLOATS,   /* integers in floats: many waves, of few sums */
+  TILE_EMULATED, /* packed products that are taken apart: their registers are many */
+  TILE_SOFTWARE, /* 128 x 32: lavapipe masks assignments in a loop, so each granule is one straight piece of code */
+  N_TILES
+} tile;
 
-/* Few lanes without barriers suit CPUs. Else a subgroup has rows of one chunk, so that it shares the activations in fewer registers; for
- * NVIDIA Mesa's compiler then needs 5 to 8 % more instructions and gains nothing (tests/vendors/table.csv). */
-enum { NVIDIA = 0x10DE };
-enum { MATVEC_SOFTWARE, MATVEC_16, MATVEC_32, MATVEC_64, N_MATVEC };
+static const uint32_t tiles[N_TILES][N_MATMAT_CONSTANTS] = {
+    [TILE_WIDE] = {64, 8, 8, 8, 2},
+    [TILE_DEEP] = {128, 16, 4, 8, 2},
+    [TILE_SMALL] = {128, 16, 4, 4, 2},
+    [TILE_FLOATS] = {256, 16, 4, 2, 2},
+    [TILE_EMULATED] = {256, 32, 2, 2, 2},
+    [TILE_SOFTWARE] = {64, 16, 8, 8, 1},
+};
 
-static const uint32_t matvec[N_MATVEC][N_MATVEC_CONSTANTS] = {{16, 1}, {16, 8}, {32, 8}, {64, 4}};
+/* Workgroups of matvec. Few lanes without barriers suit CPUs. Else a subgroup has rows of one chunk, so that it shares the activations in fewer
+ * registers; for NVIDIA Mesa's compiler then needs 5 to 8 % more instructions and gains nothing (tests/vendors/table.csv). */
+typedef enum shape { SHAPE_SOFTWARE, SHAPE_16, SHAPE_32, SHAPE_64, N_SHAPES } shape;
+
+static const uint32_t shapes[N_SHAPES][N_MATVEC_CONSTANTS] = {
+    [SHAPE_SOFTWARE] = {16, 1}, [SHAPE_16] = {16, 8}, [SHAPE_32] = {32, 8}, [SHAPE_64] = {64, 4}};
 
 uint32_t matvec_rows_of(const uint32_t c[N_MATVEC_CONSTANTS]) {
   return 2 * c[MATVEC_LANES];
@@ -21,26 +42,52 @@ matmat_tile matmat_tile_of(const uint32_t c[N_MATMAT_CONSTANTS]) {
   return (matmat_tile){c[MATMAT_ROW_LANES] * c[MATMAT_LANE_ROWS], c[MATMAT_INVOCATIONS] / c[MATMAT_ROW_LANES] * c[MATMAT_LANE_TOKENS]};
 }
 
-uint32_t tuning_choice(uint32_t choice, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
-  (void)module;
-  if (id >= KERNEL_MATVEC && id <= KERNEL_MATVEC_SWIGLU && choice < N_MATVEC) {
-    memcpy(constants, matvec[choice], sizeof matvec[choice]);
-    return N_MATVEC_CONSTANTS;
-  }
-  if (id != KERNEL_MATMAT || choice >= N_TILES)
-    return 0;
-  memcpy(constants, tiles[choice], sizeof tiles[choice]);
+static tile choose_tile(const hn_device_info *device, const spirv_module *module) {
+  static const char *const two_scales[] = {"q2_k", "q3_k", "q6_k"};
+  bool two = false;
+  for (size_t i = 0; i < sizeof two_scales / sizeof *two_scales; i++)
+    two |= strcmp(module->type, two_scales[i]) == 0;
+  if (device->type == HN_DEVICE_SOFTWARE)
+    return TILE_SOFTWARE;
+  if (strcmp(module->variant, "intf32") == 0)
+    return TILE_FLOATS;
+  if (!device->fast_integer_dot_product)
+    return TILE_EMULATED;
+  if (device->vendor_id == VENDOR_AMD)
+    return two ? TILE_DEEP : TILE_WIDE;
+  return device->vendor_id == VENDOR_NVIDIA ? TILE_DEEP : TILE_SMALL;
+}
+
+static uint32_t put_tile(tile t, uint32_t constants[GPU_MAX_CONSTANTS]) {
+  memcpy(constants, tiles[t], sizeof tiles[t]);
   return N_MATMAT_CONSTANTS;
 }
 
-static uint32_t choose_matvec(const hn_device_info *device) {
+static bool is_matvec(kernel_id id) {
+  return id >= KERNEL_MATVEC && id <= KERNEL_MATVEC_SWIGLU;
+}
+
+static shape choose_shape(const hn_device_info *device) {
   if (device->type == HN_DEVICE_SOFTWARE)
-    return MATVEC_SOFTWARE;
-  if (device->vendor_id == NVIDIA || device->subgroup_size <= 16)
-    return MATVEC_16;
-  return device->subgroup_size <= 32 ? MATVEC_32 : MATVEC_64;
+    return SHAPE_SOFTWARE;
+  if (device->vendor_id == VENDOR_NVIDIA || device->subgroup_size <= 16)
+    return SHAPE_16;
+  return device->subgroup_size <= 32 ? SHAPE_32 : SHAPE_64;
+}
+
+static uint32_t put_shape(shape s, uint32_t constants[GPU_MAX_CONSTANTS]) {
+  memcpy(constants, shapes[s], sizeof shapes[s]);
+  return N_MATVEC_CONSTANTS;
+}
+
+uint32_t tuning_choice(uint32_t choice, kernel_id id, uint32_t constants[GPU_MAX_CONSTANTS]) {
+  if (is_matvec(id) && choice < N_SHAPES)
+    return put_shape((shape)choice, constants);
+  return id == KERNEL_MATMAT && choice < N_TILES ? put_tile((tile)choice, constants) : 0;
 }
 
 uint32_t tuning_of(const hn_device_info *device, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
-  return tuning_choice(id >= KERNEL_MATVEC && id <= KERNEL_MATVEC_SWIGLU ? choose_matvec(device) : 0, id, module, constants);
+  if (is_matvec(id))
+    return put_shape(choose_shape(device), constants);
+  return id == KERNEL_MATMAT ? put_tile(choose_tile(device, module), constants) : 0;
 }

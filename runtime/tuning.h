@@ -18,6 +18,7 @@ typedef enum matmat_constant {
   MATMAT_ROW_LANES,   /* of them side by side along the rows; the others lie along the tokens */
   MATMAT_LANE_ROWS,   /* of an invocation */
   MATMAT_LANE_TOKENS,
+  MATMAT_STEP, /* granules in shared memory at a time */
   N_MATMAT_CONSTANTS
 } matmat_constant;
 
@@ -31,6 +32,6 @@ matmat_tile matmat_tile_of(const uint32_t constants[N_MATMAT_CONSTANTS]);
 uint32_t tuning_of(const hn_device_info *device, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]);
 
 /* The same for every choice that some device gets, one after the other; 0 constants behind the last, and where a kernel has none. */
-uint32_t tuning_choice(uint32_t choice, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]);
+uint32_t tuning_choice(uint32_t choice, kernel_id id, uint32_t constants[GPU_MAX_CONSTANTS]);
 
 #endif

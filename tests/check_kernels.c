@@ -91,6 +91,14 @@ static void on_log(void *user, hn_log_level level, const char *message) {
   }
 }
 
+/* What the random numbers of a module begin with depends on the seed and its name alone, so that one can be run again. */
+static uint64_t first_random(const spirv_module *module, const options *o) {
+  uint64_t random = o->seed * 2 + 1;
+  for (const char *s = module->name; *s; s++)
+    random = (random ^ (uint8_t)*s) * 0x100000001B3u | 1;
+  return random;
+}
+
 /* Runs the module's check, specialized with these constants; false where it finds something. */
 static bool check_constants(check *c, const spirv_module *module, const uint32_t *constants, uint32_t n_constants, const options *o) {
   const kernel_check *its = check_of(module->kernel);
@@ -104,10 +112,7 @@ static bool check_constants(check *c, const spirv_module *module, const uint32_t
     printf("FAILED: %s: %s\n", module->name, err.message);
     return false;
   }
-  /* The shapes of a module depend on the seed and its name alone, so that one can be run again. */
-  c->random = o->seed * 2 + 1;
-  for (const char *s = module->name; *s; s++)
-    c->random = (c->random ^ (uint8_t)*s) * 0x100000001B3u | 1;
+  c->random = first_random(module, o);
   for (uint64_t i = 0; i < rounds && c->n_failed == failed && !c->device_failed && !(o->overrun && n_messages > messages); i++)
     its->function(c);
   kernels_finish(&c->kernels);
@@ -120,9 +125,10 @@ static bool check_constants(check *c, const spirv_module *module, const uint32_t
   return c->n_failed == failed;
 }
 
-/* As this device has it and, where small shapes are proved, as any other has it; false where one of them is wrong. */
+/* As this device has it and, where small shapes are proved, as some other may have it: which one depends on the seed. False where one of
+ * them is wrong. */
 static bool check_module(check *c, const spirv_module *module, const options *o) {
-  uint32_t constants[GPU_MAX_CONSTANTS], n;
+  uint32_t constants[GPU_MAX_CONSTANTS], n, n_choices = 0;
   c->module = module;
   if (!check_of(module->kernel) || !kernel_of(module, &c->id, &c->type)) {
     printf("FAILED: the shader %s has no check\n", module->name);
@@ -130,15 +136,15 @@ static bool check_module(check *c, const spirv_module *module, const options *o)
   }
   n = tuning_of(&c->device->info, c->id, module, constants);
   c->kv_type = c->id == KERNEL_MATVEC_ROPE ? QUANT_Q8_0 : c->type;
+  bool right = check_constants(c, module, constants, n, o);
   if (n == 0 || o->large || o->fault || o->overrun)
-    return check_constants(c, module, constants, n, o);
-  bool right = true;
-  for (uint32_t choice = 0; (n = tuning_choice(choice, c->id, module, constants)); choice++) {
-    if (c->id == KERNEL_MATVEC_ROPE)
-      c->kv_type = choice % 2 ? QUANT_Q4_0 : QUANT_Q8_0;
-    right = check_constants(c, module, constants, n, o) && right;
-  }
-  return right;
+    return right;
+  while (tuning_choice(n_choices, c->id, constants))
+    n_choices++;
+  if (c->id == KERNEL_MATVEC_ROPE)
+    c->kv_type = QUANT_Q4_0;
+  n = tuning_choice((uint32_t)(first_random(module, o) >> 32) % n_choices, c->id, constants);
+  return check_constants(c, module, constants, n, o) && right;
 }
 
 /* Whether a fault in the module is found. */

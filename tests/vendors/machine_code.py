@@ -2,13 +2,13 @@
 (NVK with NAK). Finds the instructions, the loops, fused float multiply-adds and the cost of the loop over K.
 
 The loop over K is the one that walks the granules of a matrix row. Its cost is the number of instructions in it for each 32
-multiply-adds of one lane: all of them, both sides of a branch, so that what is printed depends on no guess (in matmat all
-branches are taken where a workgroup has all its tokens; in the K-quants a lane takes one of two sides). How many multiply-adds an
+multiply-adds of one lane: all of them, both sides of a branch, so that what is printed depends on no guess (in the K-quants a lane takes
+one of two sides). In matmat it is the loop over steps, with all that loads them, and the loops within count as often as they run. How many multiply-adds an
 iteration does is a fact of the sources, so WORK states it; where there are packed products (dot4) or fused multiply-adds of
 integers, their number must agree. The cost of attention is the mean of its two loops: the scores (a block of 32 of the head in an
 iteration, for each row) and the sum of values (some dimensions of one position, for each row). They are the first ones of their depth.
 
-Limits. A loop that the compiler unrolled whole, or that it left where all compilers unroll today (over the tokens of matmat), is
+Limits. A loop that the compiler unrolled whole, or that it left where all compilers unroll today, is
 an Error, not a number. What a compiler moved out of a loop is not counted. Instructions cost as one, whatever they take. An Intel
 instruction works on 8, 16 or 32 lanes, so a number compares with those of the same chip alone.
 """
@@ -25,7 +25,8 @@ FUSED = {
 CONVERSION = re.compile(r"v_fma_mix\w* [^,]+, [^,]+, [^,]+, (?:neg\(0\)|-0\b|0\b(?=.*neg_lo:\[\d,\d,1\]))")
 
 # kernel: of each of its loops over K the depth and the multiply-adds of an iteration; for matvec of a row and granule, see matvec_granules
-WORK = {"matvec": [(1, 32)], "matmat": [(2, 128)], "attention": [(2, 4 * 32), (3, 4 * 4)], "attention_prompt": [(2, 8 * 32), (2, 8 * 2)]}
+WORK = {"matvec": [(1, 32)], "attention": [(2, 4 * 32), (3, 4 * 4)], "attention_prompt": [(2, 8 * 32), (2, 8 * 2)]}
+STEP_DEPTH = 2  # of matmat's loop over steps: the chunks are outside, the granules within and, of floats, their 8 words within these
 SUPER_BLOCKS = {"q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_xs"}
 
 
@@ -217,13 +218,6 @@ def matvec_granules(module):
     return rows * (8 if any(module.endswith("_" + t) for t in SUPER_BLOCKS) else 4)
 
 
-def only_loop(program, depth):
-    found = loops_at(program.loops, depth)
-    if len(found) != 1 or found[0].inner:
-        raise Error(f"{len(found)} loops at depth {depth}, not one without inner loops")
-    return found[0]
-
-
 def first_loops(program, work):
     """For each of work the first loop of its depth that no other takes, among those without inner loops."""
     found = []
@@ -235,20 +229,45 @@ def first_loops(program, work):
     return found
 
 
+def only(loops, what):
+    if len(loops) != 1:
+        raise Error(f"{len(loops)} loops over {what}, not 1")
+    return loops[0]
+
+
+def matmat_cost(program, module, constants):
+    _, _, rows, tokens, step = constants  # matmat_constant of runtime/tuning.h
+    floats = module.endswith("_intf32")
+
+    def own(loop):
+        return program.size(loop) - sum(map(program.size, loop.inner))
+
+    steps = only(loops_at(program.loops, STEP_DEPTH), "steps")
+    granules = only(steps.inner, "granules")
+    words = only(granules.inner, "words") if floats else None
+    if granules.inner and not floats:
+        raise Error("a loop in a granule")
+    dot4, fused = program.count(DOT4, granules), program.count(FUSED[program.vendor], words) if floats else 0
+    work = 4 * rows * tokens
+    if dot4 and dot4 != 8 * rows * tokens or fused and not work * 15 / 16 <= fused <= work:
+        raise Error(f"{dot4} packed products and {fused} multiply-adds for {rows} x {tokens}")
+    return own(steps) / step / (rows * tokens) + (own(granules) + (8 * own(words) if floats else 0)) / (rows * tokens)
+
+
 def loop_cost(program, module, constants=()):
     """constants: what the module is specialized with. Instructions of the loop over K for each 32 multiply-adds; None: the kernel has no such loop."""
+    if module.startswith("matmat"):
+        return matmat_cost(program, module, constants)
     kernel = "attention_prompt" if module.startswith("attention_prompt") else module.split("_")[0]
     work = [w for _, w in WORK.get(kernel, [])]
     if not work:
         return None
     if module.startswith("matvec"):
         work = [w * matvec_granules(module) for w in work]
-    if module.startswith("matvec"):  # one loop or two deep, as a lane has one chunk or more; the loops that add chunks are smaller
+        # One loop deep or two, as a lane has one chunk or more; the loops that add chunks are smaller.
         found = sorted(innermost(program.loops), key=program.size, reverse=True)[:1]
     elif kernel.startswith("attention"):
         found = first_loops(program, WORK[kernel])
-    else:
-        found = [only_loop(program, WORK[kernel][0][0])]
     dot4 = program.count(DOT4, found[0])
     fused = program.count(FUSED[program.vendor], found[0]) if module.endswith("_intf32") else 0
     # Products with packed bytes, or a multiply-add each; of those the first of each sum may be a multiplication.

@@ -95,7 +95,6 @@ class Loops(unittest.TestCase):
         self.assertEqual(len(program.instructions), 42)
         self.assertEqual([program.size(loop) for loop in program.loops], [40])
         self.assertEqual([program.size(loop) for loop in program.loops[0].inner], [37])
-        self.assertEqual(machine_code.loop_cost(program, "matmat_q4_0"), 37 / 4)
 
     def test_nvidia(self):
         program = parse("nvidia", NVIDIA_SPLIT)
@@ -111,9 +110,23 @@ class Loops(unittest.TestCase):
         with self.assertRaises(machine_code.Error):  # none at a depth of 3
             machine_code.loop_cost(program, "attention")
 
+    def test_loops_count_as_often_as_they_run(self):
+        def loop(label, body):
+            return f"LABEL{label}:\n{body}while(8) JIP: LABEL{label} {{ align1 }};\n"
+
+        add, dot4, mad = ("add(8) g1<1>D g2<8,8,1>D 1D;\n", "dp4a(8) g1<1>D g2<8,8,1>D g3<8,8,1>D g4<8,8,1>D;\n",
+                          "mad(8) g1<1>F g2<8,8,1>F g3<8,8,1>F g4<8,8,1>F;\n")
+        packed = parse("intel", "nop;\n" + loop(0, add + loop(1, 5 * add + loop(2, 3 * add + 16 * dot4))))
+        self.assertEqual(machine_code.loop_cost(packed, "matmat_q4_0", [64, 8, 2, 1, 4]), (6 / 4 + 20) / 2)
+        floats = parse("intel", "nop;\n" + loop(0, add + loop(1, 5 * add + loop(2, 3 * add + loop(3, add + 8 * mad)))))
+        self.assertEqual(machine_code.loop_cost(floats, "matmat_q4_0_intf32", [64, 8, 2, 1, 4]), (6 / 4 + 4 + 8 * 10) / 2)
+        for module, tile in (("matmat_q4_0", [64, 8, 2, 2, 4]), ("matmat_q4_0_intf32", [64, 8, 2, 1, 4])):
+            with self.assertRaises(machine_code.Error):  # other products than the tile has, a loop too few
+                machine_code.loop_cost(packed, module, tile)
+
     def test_not_understood(self):
         with self.assertRaises(machine_code.Error):  # no loop at that depth
-            machine_code.loop_cost(parse("amd", AMD_ROTATED), "matmat_q4_0")
+            machine_code.loop_cost(parse("amd", AMD_ROTATED), "matmat_q4_0", [64, 8, 1, 1, 2])
         with self.assertRaises(machine_code.Error):  # half of the products
             machine_code.loop_cost(parse("nvidia", NVIDIA_SPLIT.replace("idp4.i8.i8", "iadd3", 4)), "matvec_q8_0")
         for vendor, line in (("amd", "BB0: ?"), ("intel", "?"), ("nvidia", "r1 = ?"), ("amd", "\ts_branch BB9")):
