@@ -188,9 +188,9 @@ static void test_time(void) {
   check(ms < (double)TEST_MS || strstr(device->info.name, "SwiftShader"), "too slow", "the self-test");
 }
 
-/* test_variants [STEP]: faults are tried in every STEPth module (1). */
+/* test_variants [STEP]: faults are tried in every STEPth module (3). */
 int main(int argc, char **argv) {
-  size_t step = argc > 1 ? strtoul(argv[1], NULL, 10) : 1;
+  size_t step = argc > 1 ? strtoul(argv[1], NULL, 10) : 3;
   device = test_device_open(false, NULL);
   printf("%s\n", device->info.name);
   if (threads_create(4, &pool, NULL))

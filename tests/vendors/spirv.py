@@ -32,7 +32,7 @@ def workgroup(data, special=()):
             ids[a[0]] = a[2]
         elif op in (CONSTANT, SPEC_CONSTANT):
             constants[a[1]] = special[ids[a[1]]] if ids.get(a[1], len(special)) < len(special) else a[2]
-        elif op == SPEC_CONSTANT_OP and a[2] in OPERATORS:
+        elif op == SPEC_CONSTANT_OP and a[2] in OPERATORS and a[3] in constants and a[4] in constants:
             constants[a[1]] = OPERATORS[a[2]](constants[a[3]], constants[a[4]])
         elif op == TYPE_BOOL:
             sizes[a[0]] = 4
