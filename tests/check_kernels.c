@@ -33,27 +33,28 @@ typedef struct kernel_check {
 } kernel_check;
 
 static const kernel_check checks[] = {
-    {"argmax", check_argmax, 1},      {"attention", check_attention, 1},   {"attention_prompt", check_attention, 1}, {"embed", check_embed, 1},
-    {"matmat", check_matmul, 2},      {"matvec", check_matmul, 3},         {"norm_quant", check_norm_quant, 1},
-    {"quantize", check_quantize, 1},  {"rearrange", check_rearrange, 1},   {"matvec_norm", check_matvec_norm, 1},
-    {"matvec_rope", check_matvec_rope, 1}, {"matvec_swiglu", check_matvec_swiglu, 1},
-      {"rope_store", check_rope_store, 1},
-    {"swiglu_quant", check_swiglu_quant, 1},
+    {"argmax", check_argmax, 1},           {"attention", check_attention, 1},         {"attention_prompt", check_attention, 1},
+    {"embed", check_embed, 1},             {"matmat", check_matmul, 2},               {"matvec", check_matmul, 3},
+    {"matvec_norm", check_matvec_norm, 1}, {"matvec_rope", check_matvec_rope, 1},     {"matvec_swiglu", check_matvec_swiglu, 1},
+    {"norm_quant", check_norm_quant, 1},   {"quantize", check_quantize, 1},           {"rearrange", check_rearrange, 1},
+    {"rope_store", check_rope_store, 1},   {"swiglu_quant", check_swiglu_quant, 1},
 };
 
 typedef struct options {
-  uint64_t seed, rounds;
+  uint64_t seed, rounds, every; /* of the modules every so manieth, as the seed draws */
   bool large, validate, bench, fault, overrun;
   const char *pattern;
 } options;
 
 static bool parse(int argc, char **argv, options *o) {
-  *o = (options){.seed = (uint64_t)time(NULL), .rounds = ROUNDS, .pattern = ""};
+  *o = (options){.seed = (uint64_t)time(NULL), .rounds = ROUNDS, .every = 1, .pattern = ""};
   for (int i = 1; i < argc; i++)
     if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
       o->seed = strtoull(argv[++i], NULL, 10);
     else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc)
       o->rounds = strtoull(argv[++i], NULL, 10);
+    else if (strcmp(argv[i], "--every") == 0 && i + 1 < argc)
+      o->every = strtoull(argv[++i], NULL, 10);
     else if (strcmp(argv[i], "--large") == 0)
       o->large = true;
     else if (strcmp(argv[i], "--validate") == 0)
@@ -68,7 +69,7 @@ static bool parse(int argc, char **argv, options *o) {
       return false;
     else
       o->pattern = argv[i];
-  return true;
+  return o->every > 0;
 }
 
 static const kernel_check *check_of(const char *kernel) {
@@ -186,7 +187,8 @@ static int run(gpu_device *device, const options *o) {
   if (!status)
     printf("%s, seed %" PRIu64 "\n", c.device->info.name, o->seed);
   for (const spirv_module *module = spirv_modules; module->name && !status && !c.device_failed; module++)
-    if (strstr(module->name, o->pattern) && !(o->large && !o->bench && *module->variant)) {
+    if (strstr(module->name, o->pattern) && !(o->large && !o->bench && *module->variant) &&
+        (uint64_t)(module - spirv_modules) % o->every == o->seed % o->every) {
       n++;
       n_failed += !(o->fault ? notices_fault : o->overrun ? notices_overrun : check_module)(&c, module, o);
     }
@@ -201,7 +203,7 @@ static int run(gpu_device *device, const options *o) {
 int main(int argc, char **argv) {
   options o;
   if (!parse(argc, argv, &o)) {
-    fputs("usage: check_kernels [--seed N] [--rounds N] [--large] [--bench] [--validate] [--fault] [--overrun] [PATTERN]\n", stderr);
+    fputs("usage: check_kernels [--seed N] [--rounds N] [--every N] [--large] [--bench] [--validate] [--fault] [--overrun] [PATTERN]\n", stderr);
     return 2;
   }
   setvbuf(stdout, NULL, _IOLBF, 0);

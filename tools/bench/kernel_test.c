@@ -67,7 +67,8 @@ static void describe(const kept *k, uint32_t depth, char *out, size_t size) {
   } else if (strncmp(name, "attention", 9) == 0) {
     struct push_attention p;
     memcpy(&p, k->push, sizeof p);
-    snprintf(out, size, "%u/%u heads of %u, depth %u, %u token%s", p.n_heads, p.n_kv_heads, p.head_dim, depth, p.n_tokens, p.n_tokens == 1 ? "" : "s");
+    snprintf(out, size, "%u/%u heads of %u, depth %u, %u token%s", p.n_heads, p.n_kv_heads, p.head_dim, depth, p.n_tokens,
+             p.n_tokens == 1 ? "" : "s");
   } else if (strncmp(name, "rope_store", 10) == 0) {
     struct push_rope_store p;
     memcpy(&p, k->push, sizeof p);
