@@ -62,7 +62,7 @@ static void norm(forward_gpu *f, VkDeviceAddress weight) {
 static void multiply(forward_gpu *f, const gpu_matrix *w, gpu_q8 a, uint32_t n, VkDeviceAddress bias, VkDeviceAddress residual,
                      VkDeviceAddress y, uint32_t y_stride) {
   gpu_product p = {a, bias, residual, y, n, y_stride};
-  if (n == 1)
+  if (n == 1 || !kernels_has(&f->weights->kernels, KERNEL_MATMAT, w->type)) /* all logits, of another type than the layers' */
     kernel_matvec(f->cmd, &f->weights->kernels, w, &p);
   else
     kernel_matmat(f->cmd, &f->weights->kernels, w, &p);

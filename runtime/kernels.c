@@ -53,6 +53,10 @@ hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_modul
   return kernels_use_constants(k, id, type, module, constants, n, err);
 }
 
+bool kernels_has(const kernels *k, kernel_id id, uint32_t type) {
+  return k->pipelines[id][type].handle != VK_NULL_HANDLE;
+}
+
 void kernels_init(gpu_device *device, kernels *out) {
   *out = (kernels){.device = device};
 }

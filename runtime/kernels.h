@@ -43,6 +43,8 @@ hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_modul
 hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, const uint32_t *constants, uint32_t n,
                                 hn_error *err);
 
+bool kernels_has(const kernels *k, kernel_id id, uint32_t type);
+
 /* Without a pipeline; variants.h adds them. */
 void kernels_init(gpu_device *device, kernels *out);
 

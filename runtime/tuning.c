@@ -24,7 +24,7 @@ static const uint32_t tiles[N_TILES][N_MATMAT_CONSTANTS] = {
     [TILE_SMALL] = {128, 16, 4, 4, 2},
     [TILE_FLOATS] = {256, 16, 4, 2, 2},
     [TILE_EMULATED] = {256, 32, 2, 2, 2},
-    [TILE_SOFTWARE] = {64, 16, 8, 8, 1},
+    [TILE_SOFTWARE] = {64, 16, 4, 8, 1},
 };
 
 /* Workgroups of matvec. Few lanes without barriers suit CPUs. Else a subgroup has rows of one chunk, so that it shares the activations in fewer

@@ -35,9 +35,9 @@ layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Ste
 // lane is active, too (behind the last iteration of a loop, say): there every address must be one of the token's.
 Input load_step_input(uint token, uint k, uint j) {
   const bool clamped = CHUNK_LANES == 1u;
-  if (UNIT_GRANULES == 1u) // chunks begin anywhere
+  if (UNIT_GRANULES == 1u || clamped) // chunks, or iterations, begin anywhere
     return load_input(token * p.n_granules + (clamped ? min(k + j, p.n_granules - 1u) : k + j));
-  uint at = (token * p.n_granules + (clamped ? min(k, p.n_granules - STEP) : k)) / STEP;
+  uint at = (token * p.n_granules + k) / STEP;
   return input_of(StepBlocks(p.x_q).at[at][j][0], StepBlocks(p.x_q).at[at][j][1], StepFloats(p.x_d).at[at][j], StepWords(p.x_sums).at[at][j]);
 }
 
@@ -54,7 +54,7 @@ void add_granules(Planes w, uint tile, uint row, uint token, uint k, uint n, ino
     [[unroll]] for (uint r = 0u; r < PRODUCTS; r++) {
       uint apart = r / ROWS * p.n_rows, in_tile = j * TILE_ROWS + r % ROWS; // n_rows is a multiple of 32 where there are several matrices
       Granule g = load_codes(w, i + apart * p.n_granules + in_tile, super + apart * (p.n_granules / UNIT_GRANULES) + r % ROWS,
-                             STEP == 8u ? j : k % UNIT_GRANULES + j);
+                             STEP == 8u && CHUNK_LANES > 1u ? j : k % UNIT_GRANULES + j);
       acc[r] = add_granule(acc[r], g, x);
     }
   }
@@ -64,6 +64,11 @@ void multiply_chunk(Planes w, uint tile, uint row, uint token, uvec2 range, out 
   for (uint r = 0u; r < PRODUCTS; r++)
     acc[r] = 0.0;
   uint k = range.x;
+  if (CHUNK_LANES == 1u) { // a CPU gains nothing by more, but compiles it
+    for (; k < range.y; k++)
+      add_granules(w, tile, row, token, k, 1u, acc);
+    return;
+  }
   for (; k + STEP <= range.y; k += STEP)
     add_granules(w, tile, row, token, k, STEP, acc);
   if (UNIT_GRANULES == 1u) { // the rest of less than STEP
