@@ -136,7 +136,7 @@ static bool check_module(check *c, const spirv_module *module, const options *o)
     return false;
   }
   n = tuning_of(&c->device->info, c->id, module, constants);
-  c->kv_type = c->id == KERNEL_MATVEC_ROPE ? QUANT_Q8_0 : c->type;
+  c->kv_type = c->id != KERNEL_MATVEC_ROPE ? c->type : o->fault ? QUANT_Q4_0 /* what is altered is part of that */ : QUANT_Q8_0;
   bool right = check_constants(c, module, constants, n, o);
   if (n == 0 || o->large || o->fault || o->overrun)
     return right;

@@ -1,7 +1,7 @@
 /*
  * test_models [SEED [STEP]]: random models of every type of weights and odd sizes give the same bits on the CPU and on Vulkan device 0,
- * whatever the batches. drivers/on chooses the driver. STEP 2: every second of them, from
- * SEED % 2 on. Exit 77 where there is no device.
+ * whatever the batches. drivers/on chooses the driver. STEP 4: every fourth of them, from
+ * SEED % 4 on. Exit 77 where there is no device.
  */
 #include <inttypes.h>
 #include <stdio.h>
