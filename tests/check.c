@@ -289,7 +289,7 @@ static bool place(check *c, gpu_memory_kind kind, bool guarded, hn_error *err) {
   bool ok = true;
   for (uint32_t i = 0; i < c->n_tensors && ok; i++) {
     check_tensor *t = &c->tensors[i];
-    uint64_t missing = c->overrun && t->use == CHECK_IN && t->bytes > 16 ? 16 : 0;
+    uint64_t missing = c->overrun && t->use == CHECK_IN && t->bytes > 16 && !t->whole ? 16 : 0;
     uint64_t before = guarded ? GUARD + 16ull * below(c, MAX_SHIFT / 16) : 0, after = guarded ? GUARD : 0;
     ok = !gpu_buffer_init(c->device, kind, before + t->bytes - missing + after, t->name, &t->buffer, err) &&
          !gpu_buffer_init(c->device, kind, GUARD, "a hole", &holes[i], err);

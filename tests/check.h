@@ -23,6 +23,7 @@ typedef struct check_tensor {
   uint64_t bytes;
   uint8_t *host; /* what the C side reads and writes */
   check_tensor_use use;
+  bool whole; /* never too short, as others are where overruns are wanted: it holds sizes and addresses */
   gpu_buffer buffer;
   VkDeviceAddress at; /* for the launch */
 } check_tensor;

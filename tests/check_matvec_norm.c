@@ -54,6 +54,7 @@ void check_matvec_norm(check *c) {
   check_floats(c, floats(a.weight), a.n_rows, 20);
   a.out = check_act(c, check_out, n_y / ACT_BLOCK);
   a.then = check_in(c, "then", sizeof(struct then_norm));
+  a.then->whole = true;
   a.counters = check_inout(c, "counters", 4ull * a.n_tokens);
   snprintf(one.shape, sizeof one.shape, "%u x %u, %u tokens%s", (unsigned)a.n_rows, (unsigned)(a.n_granules * QUANT_GRANULE),
            (unsigned)a.n_tokens, a.bias ? ", bias" : "");

@@ -66,6 +66,7 @@ void check_matvec_rope(check *c) {
   a.q_d = check_out(c, "q_d", 4 * n_q * HEAD_SCALES(h->head_dim));
   a.kv = check_kv(c, check_out, h, n_ctx);
   a.then = check_in(c, "then", sizeof(struct then_rope));
+  a.then->whole = true;
   a.counters = check_inout(c, "counters", 4ull * a.tokens.n * (h->n_heads + h->n_kv_heads));
   check_rotation(c, a.rotation);
   snprintf(one.shape, sizeof one.shape, "%u/%u heads of %u, K %u, %u tokens at %u of %u%s", (unsigned)h->n_heads, (unsigned)h->n_kv_heads,
