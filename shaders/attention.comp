@@ -6,16 +6,15 @@
 // Groups: (n_tokens * n_kv_heads, blocks of the longest context). counters: zero before, and zero again.
 #define ROWS 4 // heads of q at a time
 #include "attention.glsl"
+#include "arrival.glsl"
 
 layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer PartValues { vec4 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) coherent buffer PartSums { vec2 at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters { uint at[]; };
 
 // A block's sums, of a word of the values by several lanes; then factors: see attention_merge.glsl.
 shared vec4 pool[ROWS][KV_BLOCK];
 shared float inverses[ROWS];
 shared float results[ROWS * TILE_DIMS];
-shared uint arrived;
 
 uint group_size() {
   return p.n_heads / p.n_kv_heads;
@@ -103,19 +102,6 @@ void attend(KvBlock kv, uint first, uint n, bool alone) {
   }
 }
 
-bool last_to_arrive(uint n_blocks) {
-  memoryBarrierBuffer();
-  barrier();
-  if (gl_LocalInvocationIndex == 0u) {
-    arrived = atomicAdd(Counters(p.counters).at[gl_WorkGroupID.x], 1u) + 1u;
-    if (arrived == n_blocks)
-      Counters(p.counters).at[gl_WorkGroupID.x] = 0u;
-  }
-  barrier();
-  memoryBarrierBuffer();
-  return arrived == n_blocks;
-}
-
 #include "attention_merge.glsl"
 
 void main() {
@@ -126,7 +112,7 @@ void main() {
   KvBlock kv = kv_block(gl_WorkGroupID.x % p.n_kv_heads, block);
   for (uint first = 0u; first < group_size(); first += ROWS)
     attend(kv, first, min(n_visible - block * KV_BLOCK, KV_BLOCK), n_blocks == 1u);
-  if (n_blocks == 1u || !last_to_arrive(n_blocks))
+  if (n_blocks == 1u || !arrive(p.counters, gl_WorkGroupID.x, 1u, n_blocks))
     return;
   merge_all(n_blocks);
 }

@@ -115,7 +115,7 @@ noticed)
   refuses_altered matmat_q4_1 matmat_q4_1_intf32
   replaces_altered attention_q8_0 200
   replaces_altered matmat_q4_1 200
-  replaces_altered matvec_q4_1 1
+  replaces_altered matvec_norm_q4_1 1
   notices_failing submit "the work was not done"
   notices_failing wait "did not finish within"
   notices_failing memory "has no memory for"
