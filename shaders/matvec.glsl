@@ -64,20 +64,13 @@ void multiply_chunk(Planes w, uint tile, uint row, uint token, uvec2 range, out 
   for (uint r = 0u; r < PRODUCTS; r++)
     acc[r] = 0.0;
   uint k = range.x;
-  if (CHUNK_LANES == 1u) { // a CPU gains nothing by more, but compiles it
+  if (CHUNK_LANES > 1u)
+    for (; k + STEP <= range.y; k += STEP)
+      add_granules(w, tile, row, token, k, STEP, acc);
+  // What is left; all of it on a CPU, which gains nothing by more in an iteration, but compiles it.
+  if (UNIT_GRANULES == 1u || CHUNK_LANES == 1u)
     for (; k < range.y; k++)
       add_granules(w, tile, row, token, k, 1u, acc);
-    return;
-  }
-  for (; k + STEP <= range.y; k += STEP)
-    add_granules(w, tile, row, token, k, STEP, acc);
-  if (UNIT_GRANULES == 1u) { // the rest of less than STEP
-    uint rest = range.y - k;
-    if (STEP > 2u && rest >= 2u)
-      add_granules(w, tile, row, token, k, 2u, acc);
-    if (rest % 2u != 0u)
-      add_granules(w, tile, row, token, range.y - 1u, 1u, acc);
-  }
 }
 
 // The sums of all chunks, from left to right.
