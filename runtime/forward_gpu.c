@@ -1,6 +1,5 @@
 #include "forward_gpu.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,6 +67,10 @@ static void multiply(forward_gpu *f, const gpu_matrix *w, gpu_q8 a, uint32_t n, 
     kernel_matmat(f->cmd, &f->weights->kernels, w, &p);
 }
 
+static uint32_t n_device_blocks(const forward_gpu *f) {
+  return f->plan.n_blocks - f->plan.n_host_blocks;
+}
+
 /* Where the cache of a layer is. */
 typedef struct layer_cache {
   VkDeviceAddress device, host;
@@ -77,7 +80,7 @@ typedef struct layer_cache {
 static layer_cache cache_of(const forward_gpu *f, uint32_t layer) {
   const plan_layer *items = &f->plan.layers[layer];
   return (layer_cache){arena_at(&f->arena, items->cache_device).address, arena_at(&f->arena, items->cache_host).address,
-                       f->plan.n_blocks - f->plan.n_host_blocks};
+                       n_device_blocks(f)};
 }
 
 static VkDeviceAddress positions(const forward_gpu *f, uint32_t n) {
@@ -177,8 +180,14 @@ static void prompt_logits(forward_gpu *f) {
 
 /* ---- a decode step: one token, five dispatches a layer; recorded once and submitted again and again ---- */
 
+/* Where the device has a part of f->then. */
+static VkDeviceAddress then_at(const forward_gpu *f, const void *then) {
+  return f->then_at + (uint64_t)((const uint8_t *)then - (const uint8_t *)f->then);
+}
+
 static void decode_qkv(forward_gpu *f, uint32_t layer, const kv_tokens *tokens) {
   const gpu_layer *l = &f->weights->layers[layer];
+  const struct then_rope *then = &f->then[layer].rope;
   const uint32_t first_rows[] = {[WQ] = 0, [WK] = q_width(f), [WV] = q_width(f) + kv_width(f)};
   const int bias[] = {[WQ] = BQ, [WK] = BK, [WV] = BV};
   for (int m = WQ; m <= WV; m++) {
@@ -186,8 +195,7 @@ static void decode_qkv(forward_gpu *f, uint32_t layer, const kv_tokens *tokens) 
     gpu_product p = {f->a, l->vectors[bias[m]], 0, f->qkv + 4ull * first_rows[m], 1, q_width(f) + 2 * kv_width(f)};
     if (!w->n_rows)
       continue;
-    kernel_matvec_rope(f->cmd, &f->weights->kernels, w, &p, &f->then[layer].rope, f->then_at + layer * sizeof *f->then + offsetof(layer_then, rope),
-                       first_rows[m], tokens);
+    kernel_matvec_rope(f->cmd, &f->weights->kernels, w, &p, then, then_at(f, then), first_rows[m], tokens);
     gpu_cmd_barrier(f->cmd);
   }
 }
@@ -195,8 +203,7 @@ static void decode_qkv(forward_gpu *f, uint32_t layer, const kv_tokens *tokens) 
 /* x += w . in (+ bias), and the norm behind it. */
 static void decode_add(forward_gpu *f, const gpu_matrix *w, gpu_q8 in, VkDeviceAddress bias, const struct then_norm *then) {
   gpu_product p = {in, bias, f->x, f->x, 1, f->weights->config.n_embd};
-  VkDeviceAddress at = f->then_at + (uint64_t)((const uint8_t *)then - (const uint8_t *)f->then);
-  kernel_matvec_norm(f->cmd, &f->weights->kernels, w, &p, then, at);
+  kernel_matvec_norm(f->cmd, &f->weights->kernels, w, &p, then, then_at(f, then));
   gpu_cmd_barrier(f->cmd);
 }
 
@@ -325,10 +332,9 @@ static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
 /* Where the cache has a block of a layer. */
 static arena_place block_at(const forward_gpu *f, uint32_t layer, uint32_t block) {
   const plan_layer *items = &f->plan.layers[layer];
-  uint32_t n_device_blocks = f->plan.n_blocks - f->plan.n_host_blocks;
-  bool first = block < n_device_blocks;
+  bool first = block < n_device_blocks(f);
   arena_place place = arena_at(&f->arena, first ? items->cache_device : items->cache_host);
-  place.offset += (first ? block : block - n_device_blocks) * kv_block_bytes(&f->weights->config, f->plan.kv_type);
+  place.offset += (first ? block : block - n_device_blocks(f)) * kv_block_bytes(&f->weights->config, f->plan.kv_type);
   return place;
 }
 

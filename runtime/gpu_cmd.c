@@ -223,15 +223,18 @@ static hn_status fail_work(gpu_cmd *self, VkResult result, hn_error *err) {
                     self->device->info.name, (int)result);
 }
 
-hn_status gpu_cmd_submit(gpu_cmd *self, hn_error *err) {
-  barrier(self, VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT);
-  VkResult result = self->device->vk.vkEndCommandBuffer(gpu_cmd_handle(self));
-  if (!result)
-    result = submit(self);
+static hn_status hand_in(gpu_cmd *self, hn_error *err) {
+  VkResult result = submit(self);
   if (result)
     return fail_work(self, result, err);
   tell(self, GPU_EVENT_SUBMIT, NULL, NULL);
   return HN_OK;
+}
+
+hn_status gpu_cmd_submit(gpu_cmd *self, hn_error *err) {
+  barrier(self, VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT);
+  VkResult result = self->device->vk.vkEndCommandBuffer(gpu_cmd_handle(self));
+  return result ? fail_work(self, result, err) : hand_in(self, err);
 }
 
 hn_status gpu_cmd_submit_again(gpu_cmd *self, hn_error *err) {
@@ -239,11 +242,7 @@ hn_status gpu_cmd_submit_again(gpu_cmd *self, hn_error *err) {
   if (status)
     return status;
   self->kept = true;
-  VkResult result = submit(self);
-  if (result)
-    return fail_work(self, result, err);
-  tell(self, GPU_EVENT_SUBMIT, NULL, NULL);
-  return HN_OK;
+  return hand_in(self, err);
 }
 
 hn_status gpu_cmd_wait(gpu_cmd *self, uint64_t timeout_ns, hn_error *err) {

@@ -100,7 +100,8 @@ static void reads(gpu_access *a, VkDeviceAddress at, uint64_t bytes) {
 }
 
 static void writes_runs(gpu_access *a, VkDeviceAddress at, uint64_t bytes, uint32_t count, uint64_t stride) {
-  a->writes[a->n_writes++] = (gpu_range){at, bytes, stride, count};
+  if (at && bytes)
+    a->writes[a->n_writes++] = (gpu_range){at, bytes, stride, count};
 }
 
 static void writes(gpu_access *a, VkDeviceAddress at, uint64_t bytes) {
@@ -372,12 +373,9 @@ void kernel_matvec_rope(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, con
 void kernel_matvec_swiglu(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, gpu_q8 x, gpu_q8 to, uint32_t n_tokens) {
   gpu_product p = {.x = x, .n_tokens = n_tokens};
   struct push_matvec_swiglu push = {push_product(w, &p), to.q, to.d, to.sums};
-  gpu_access a = {0};
+  gpu_access a = product_access(w, &p);
   push.product.n_rows = w->n_rows / 2; /* of each */
-  reads_matrix(&a, w);
-  reads_q8(&a, x, (uint64_t)n_tokens * w->n_granules);
   writes_q8(&a, to, (uint64_t)n_tokens * (w->n_rows / 2 / ACT_BLOCK));
-  a.ops = 2ull * w->n_rows * w->n_granules * QUANT_GRANULE * n_tokens;
   DISPATCH(KERNEL_MATVEC_SWIGLU, w->type, &push, row_groups(k, KERNEL_MATVEC_SWIGLU, w, w->n_rows / 2), n_tokens);
 }
 

@@ -27,8 +27,6 @@ typedef struct layer_then { /* what a decode step does behind the products of a 
 /* What a step of n tokens starts from, on the host and, a copy, on the device. */
 uint64_t input_bytes(const model_config *c, uint64_t n);
 
-/* Of activations.counters. */
-uint64_t counter_bytes(const model_config *c);
 enum { FEW_TOKENS = 8 }; /* so many attend to all blocks of the cache at once, if there is room for the parts of all */
 
 /* For n tokens. */

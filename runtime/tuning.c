@@ -14,7 +14,7 @@ typedef enum tile {
   TILE_SMALL,    /* 64 x 32: Intel's 128 registers, and GPUs that are not known */
   TILE_FLOATS,   /* integers in floats: many waves, of few sums */
   TILE_EMULATED, /* packed products that are taken apart: their registers are many */
-  TILE_SOFTWARE, /* 128 x 32: lavapipe masks assignments in a loop, so each granule is one straight piece of code */
+  TILE_SOFTWARE, /* 64 x 32: lavapipe masks assignments in a loop, so each granule is one straight piece of code */
   N_TILES
 } tile;
 

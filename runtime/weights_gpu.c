@@ -19,7 +19,7 @@ typedef struct loading {
 } loading;
 
 static hn_status load_vector(loading *l, const gguf_tensor *tensor, arena_place place) {
-  return tensor ? gpu_upload_bytes(&l->upload, tensor->data, tensor->bytes, place.buffer, place.offset, l->err) : HN_OK;
+  return gpu_upload_bytes(&l->upload, tensor->data, tensor->bytes, place.buffer, place.offset, l->err);
 }
 
 /* ---- kernels: chosen before the first byte moves, since a self-test would wait for all that moves ---- */

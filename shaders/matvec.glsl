@@ -41,7 +41,7 @@ Input load_step_input(uint token, uint k, uint j) {
   return input_of(StepBlocks(p.x_q).at[at][j][0], StepBlocks(p.x_q).at[at][j][1], StepFloats(p.x_d).at[at][j], StepWords(p.x_sums).at[at][j]);
 }
 
-// The first row of the invocation, and of the workgroup.
+// The first row of the invocation.
 uint first_row() {
   return (gl_WorkGroupID.x * LANES + gl_LocalInvocationID.x) * ROWS;
 }

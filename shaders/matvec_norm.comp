@@ -2,6 +2,7 @@
 // matvec_norm: matvec and, of its whole y, q8 = quantize(y / sqrt(mean(y^2) + eps) * weight), by the workgroup that is done last. Groups as matvec.
 #define PUSH_MORE uvec2 then; // struct then_norm
 #define Y FloatsShared
+#define FROM FloatsShared
 #include "buffers.glsl"
 #include "matvec.glsl"
 #include "arrival.glsl"
@@ -20,5 +21,5 @@ void main() {
   store_rows(token);
   Then t = Then(p.then);
   if (arrive(t.counters, token, 1u, gl_NumWorkGroups.x))
-    norm_row(Norm(t.x, t.weight, Q8Out(t.q, t.d, t.sums), t.n, t.inverse_n, t.eps), token);
+    norm_row(Norm(t.x, t.weight, Q8Row(t.q, t.d, t.sums), t.n, t.inverse_n, t.eps), token);
 }

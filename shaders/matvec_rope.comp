@@ -3,6 +3,7 @@
 // last with a head of q, or with one of k and v together. Groups as matvec.
 #define PUSH_MORE uvec2 then; uint first_row; // struct then_rope; of q, k and v together
 #define Y FloatsShared
+#define FROM FloatsShared
 #include "buffers.glsl"
 #include "matvec.glsl"
 #include "arrival.glsl"

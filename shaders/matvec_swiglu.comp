@@ -14,5 +14,5 @@ void main() {
     for (uint r = 0u; r < ROWS; r++)
       values[gl_LocalInvocationID.x * ROWS + r] = x_silu(total[r]) * total[ROWS + r];
   barrier();
-  group_quantize(Q8Out(p.q, p.d, p.sums), (token * p.n_rows + first) / ACT_BLOCK, min(p.n_rows - first, LANES * ROWS) / ACT_BLOCK);
+  group_quantize(Q8Row(p.q, p.d, p.sums), (token * p.n_rows + first) / ACT_BLOCK, min(p.n_rows - first, LANES * ROWS) / ACT_BLOCK);
 }

@@ -13,5 +13,5 @@ layout(push_constant, std430) uniform Push {
 } p;
 
 void main() {
-  norm_row(Norm(p.x, p.weight, Q8Out(p.q, p.d, p.sums), p.n, p.inverse_n, p.eps), gl_WorkGroupID.x);
+  norm_row(Norm(p.x, p.weight, Q8Row(p.q, p.d, p.sums), p.n, p.inverse_n, p.eps), gl_WorkGroupID.x);
 }

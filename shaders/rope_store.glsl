@@ -2,17 +2,19 @@
 // the cache's type, and stores these in the cache. For a Q4_0 cache q and k are mixed before they are rounded (KV_MIX in shared.h), as in
 // "QuaRot" (Ashkboos et al. 2024). Pairs (2i, 2i + 1) of a head are rotated by the angle i of the token. Include it behind the workgroup's
 // size; KV has the members of push_rope_store, and Q4 is 1 for a Q4_0 cache, else 0. All invocations call the functions together.
+#include "activations.glsl"
+#include "invocations.glsl"
 #include "kv.glsl"
+
+#ifndef FROM // what q, k and v are read through: FloatsShared where workgroups of the same dispatch write them
+#define FROM Floats
+#endif
 
 const uint MAX_HEAD = 256u, MAX_BLOCKS = MAX_HEAD / HEAD_BLOCK, HEAD_BLOCK_WORDS = HEAD_BLOCK / 4u;
 
 shared float head_values[MAX_HEAD];                 // zeros behind head_dim
 shared float highest[MAX_BLOCKS], lowest[MAX_BLOCKS]; // of each block
 shared float steps[2u * MAX_BLOCKS + 1u];             // scales before they are stored
-
-uint invocations() {
-  return gl_WorkGroupSize.x * gl_WorkGroupSize.y;
-}
 
 // A head of q, k or v (slot counts them) to head_values, and the extremes of its blocks.
 void load_head(uint token, uint slot, bool rotated) {
@@ -21,7 +23,7 @@ void load_head(uint token, uint slot, bool rotated) {
   barrier(); // what reads the head before is done
   for (uint i = lane; i < padded / 2u; i += invocations()) {
     bool inside = 2u * i < KV.head_dim;
-    float a = inside ? FloatsShared(KV.qkv).at[at + 2u * i] : 0.0, b = inside ? FloatsShared(KV.qkv).at[at + 2u * i + 1u] : 0.0;
+    float a = inside ? FROM(KV.qkv).at[at + 2u * i] : 0.0, b = inside ? FROM(KV.qkv).at[at + 2u * i + 1u] : 0.0;
     if (rotated && inside) {
       vec2 cs = Pairs(KV.rotation).at[token * (KV.head_dim / 2u) + i];
       float ac = a * cs.x, bs = b * cs.y, as = a * cs.y, bc = b * cs.x;
@@ -69,24 +71,18 @@ float head_max() {
   return m;
 }
 
-// Values 4 * word .. 4 * word + 3 as int8, rounded by a largest magnitude.
-uint rounded(uint word, float amax) {
-  if (!(amax >= X_TINY))
-    return 0u;
-  float scale = X_Q8_MAX * x_rcp(amax);
-  ivec4 q;
-  for (uint i = 0u; i < 4u; i++)
-    q[i] = x_round(head_values[4u * word + i] * scale);
-  return pack_bytes(q);
+vec4 word_values(uint word) {
+  return vec4(head_values[4u * word], head_values[4u * word + 1u], head_values[4u * word + 2u], head_values[4u * word + 3u]);
 }
 
 // Four codes of 4 bits. The value of the largest magnitude (the lowest among equals) becomes -8; amax is it, flip: it is positive.
 uint codes(uint word, float amax, bool flip) {
   bool zero = !(amax >= X_TINY);
   float scale = 8.0 * x_rcp(zero ? 1.0 : amax);
+  vec4 x = word_values(word);
   ivec4 code;
   for (uint i = 0u; i < 4u; i++) {
-    int n = zero ? 0 : x_round(head_values[4u * word + i] * scale);
+    int n = zero ? 0 : x_round(x[i] * scale);
     code[i] = min(flip ? -n : n, 7) + 8;
   }
   return pack_bytes(code);
@@ -109,13 +105,13 @@ void store_row(Row row) {
       for (uint half_word = 0u; half_word < 2u; half_word++)
         word |= codes(b * HEAD_BLOCK_WORDS + w % 4u + 4u * half_word, block_max(b), highest[b] > lowest[b]) << (4u * half_word);
     } else {
-      word = rounded(w, row.whole ? head_max() : block_max(w / HEAD_BLOCK_WORDS));
+      word = pack_bytes(round_to_int8(word_values(w), row.whole ? head_max() : block_max(w / HEAD_BLOCK_WORDS)));
     }
     WordsOut(row.base).at[row.word + w] = word;
   }
   for (uint b = lane; b < (row.whole ? 1u : uint(HEAD_SCALES(KV.head_dim))); b += invocations()) {
-    float amax = row.whole ? head_max() : block_max(b), part = !row.codes ? X_Q8_STEP : highest[b] > lowest[b] ? -0.125 : 0.125;
-    steps[row.step + b] = amax >= X_TINY ? amax * part : 0.0;
+    float amax = row.whole ? head_max() : block_max(b);
+    steps[row.step + b] = !row.codes ? int8_step(amax) : !(amax >= X_TINY) ? 0.0 : amax * (highest[b] > lowest[b] ? -0.125 : 0.125);
   }
 }
 

@@ -172,6 +172,16 @@ cpu_q8 check_cpu_act(check_q8 rows) {
   return (cpu_q8){(int8_t *)rows.q->host, (float *)(void *)rows.d->host, (int16_t *)(void *)rows.sums->host};
 }
 
+check_operands check_product(check *c, uint32_t n_rows, uint32_t large_cols, uint32_t most, uint32_t n_tokens) {
+  uint32_t unit = quant_info(c->type).block_weights / QUANT_GRANULE;
+  check_operands o = {.n_granules = c->large ? large_cols / QUANT_GRANULE : unit * check_size(c, 1, most / unit)};
+  uint64_t n_blocks = (uint64_t)n_tokens * o.n_granules;
+  o.w = check_matrix(c, n_rows, o.n_granules);
+  o.x = check_act(c, check_in, n_blocks);
+  check_fill_act(c, o.x, n_blocks);
+  return o;
+}
+
 cpu_heads check_heads(check *c) {
   if (c->large) /* Llama-3.1-8B */
     return (cpu_heads){32, 8, 128};

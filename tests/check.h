@@ -129,6 +129,15 @@ gpu_matrix check_gpu_matrix(const check_weights *w);
 cpu_matrix check_cpu_matrix(const check_weights *w);
 cpu_q8 check_cpu_act(check_q8 rows);
 
+typedef struct check_operands { /* of a product */
+  uint32_t n_granules;
+  check_weights w;
+  check_q8 x; /* (n_tokens) rows */
+} check_operands;
+
+/* Random ones, with rows of large_cols weights where check.large, else of up to `most` granules. check_matrix_free(&out->w) */
+check_operands check_product(check *c, uint32_t n_rows, uint32_t large_cols, uint32_t most, uint32_t n_tokens);
+
 /* Shapes of attention: heads that share a key head or do not. */
 cpu_heads check_heads(check *c);
 

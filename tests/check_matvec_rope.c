@@ -7,9 +7,8 @@ typedef struct rope_case {
   check *c;
   cpu_heads heads;
   kv_tokens tokens;
-  uint32_t n_rows, n_granules;
-  check_weights w;
-  check_q8 x;
+  uint32_t n_rows;
+  check_operands in;
   check_tensor *bias, *qkv, *positions, *rotation, *q, *q_d, *then, *counters;
   check_cache kv;
 } rope_case;
@@ -21,11 +20,11 @@ static const float *floats(const check_tensor *t) {
 static void reference(void *data) {
   const rope_case *a = data;
   const cpu_heads *h = &a->heads;
-  cpu_matrix w = check_cpu_matrix(&a->w);
+  cpu_matrix w = check_cpu_matrix(&a->in.w);
   float *qkv = (float *)(void *)a->qkv->host;
   cpu_cache cache = check_cpu_cache(a->c, &a->kv);
   const uint32_t *positions = (const uint32_t *)(const void *)a->positions->host;
-  cpu_matmul(&(cpu_product){&w, check_cpu_act(a->x), a->tokens.n, floats(a->bias), NULL, qkv, a->n_rows}, 0, a->n_rows);
+  cpu_matmul(&(cpu_product){&w, check_cpu_act(a->in.x), a->tokens.n, floats(a->bias), NULL, qkv, a->n_rows}, 0, a->n_rows);
   for (uint32_t t = 0; t < a->tokens.n; t++)
     cpu_rope_store(h, qkv + (size_t)t * a->n_rows, floats(a->rotation) + (size_t)t * h->head_dim, positions[t], t,
                    (cpu_query){(int8_t *)a->q->host, (float *)(void *)a->q_d->host}, &cache);
@@ -34,8 +33,8 @@ static void reference(void *data) {
 static void launch(void *data) {
   const rope_case *a = data;
   const cpu_heads *h = &a->heads;
-  gpu_matrix w = check_gpu_matrix(&a->w);
-  gpu_product p = {{a->x.q->at, a->x.d->at, a->x.sums->at}, check_at(a->bias), 0, a->qkv->at, a->tokens.n, a->n_rows};
+  gpu_matrix w = check_gpu_matrix(&a->in.w);
+  gpu_product p = {{a->in.x.q->at, a->in.x.d->at, a->in.x.sums->at}, check_at(a->bias), 0, a->qkv->at, a->tokens.n, a->n_rows};
   struct then_rope then = {{a->positions->at, a->rotation->at, a->qkv->at, a->q->at, a->q_d->at, check_at(a->kv.device), check_at(a->kv.host),
                             h->n_heads, h->n_kv_heads, h->head_dim, a->kv.n_device_blocks},
                            a->counters->at};
@@ -44,17 +43,13 @@ static void launch(void *data) {
 }
 
 void check_matvec_rope(check *c) {
-  uint32_t unit = quant_info(c->type).block_weights / QUANT_GRANULE;
   rope_case a = {.c = c, .heads = check_heads(c), .tokens.n = c->large ? 1 : check_size(c, 1, 3)};
   check_case one = {.reference = reference, .launch = launch, .data = &a};
   cpu_heads *h = &a.heads;
   uint32_t n_ctx = c->large ? 131072 : check_size(c, a.tokens.n, 300);
   a.n_rows = (h->n_heads + 2 * h->n_kv_heads) * h->head_dim;
-  a.n_granules = c->large ? 4096 / QUANT_GRANULE : unit * check_size(c, 1, 16 / unit);
-  uint64_t n_blocks = (uint64_t)a.tokens.n * a.n_granules, n_q = (uint64_t)a.tokens.n * h->n_heads;
-  a.w = check_matrix(c, a.n_rows, a.n_granules);
-  a.x = check_act(c, check_in, n_blocks);
-  check_fill_act(c, a.x, n_blocks);
+  uint64_t n_q = (uint64_t)a.tokens.n * h->n_heads;
+  a.in = check_product(c, a.n_rows, 4096, 16, a.tokens.n);
   if (check_size(c, 0, 1)) {
     a.bias = check_in(c, "bias", 4ull * a.n_rows);
     check_floats(c, (float *)(void *)a.bias->host, a.n_rows, 60);
@@ -70,8 +65,8 @@ void check_matvec_rope(check *c) {
   a.counters = check_inout(c, "counters", 4ull * a.tokens.n * (h->n_heads + h->n_kv_heads));
   check_rotation(c, a.rotation);
   snprintf(one.shape, sizeof one.shape, "%u/%u heads of %u, K %u, %u tokens at %u of %u%s", (unsigned)h->n_heads, (unsigned)h->n_kv_heads,
-           (unsigned)h->head_dim, (unsigned)(a.n_granules * QUANT_GRANULE), (unsigned)a.tokens.n, (unsigned)a.tokens.first, (unsigned)n_ctx,
+           (unsigned)h->head_dim, (unsigned)(a.in.n_granules * QUANT_GRANULE), (unsigned)a.tokens.n, (unsigned)a.tokens.first, (unsigned)n_ctx,
            a.bias ? ", bias" : "");
   check_run(c, &one);
-  check_matrix_free(&a.w);
+  check_matrix_free(&a.in.w);
 }

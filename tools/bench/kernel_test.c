@@ -106,14 +106,11 @@ static hn_status time_one(measure *m, kept *k, uint32_t depth, bench_result *out
   return HN_OK;
 }
 
-/* A launch of the prompt counts once, one of a decode step n_decode times. */
-static hn_status collect(subject *s, uint32_t depth, uint32_t n_prompt, uint32_t n_decode, collection *c, hn_error *err) {
+/* Adds the launches of a step, each of which counts `weight`. */
+static hn_status collect(subject *s, uint32_t depth, uint32_t n, double weight, collection *c, hn_error *err) {
+  c->weight = weight;
   s->cmd->observer = (gpu_observer){.see = see, .user = c};
-  c->weight = 1;
-  hn_status status = subject_eval(s, 0, n_prompt, err);
-  c->weight = n_decode;
-  if (!status)
-    status = subject_eval(s, depth, 1, err);
+  hn_status status = subject_eval(s, depth, n, err);
   s->cmd->observer = (gpu_observer){0};
   return !status && c->failed ? hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the kernels") : status;
 }
@@ -121,12 +118,7 @@ static hn_status collect(subject *s, uint32_t depth, uint32_t n_prompt, uint32_t
 /* The launches of a step that are not there yet, timed while its positions are still in the device's memory. */
 static hn_status time_step(measure *m, subject *s, uint32_t depth, uint32_t n, collection *c, bench_result *out, hn_error *err) {
   size_t first = c->n;
-  c->weight = 1;
-  s->cmd->observer = (gpu_observer){.see = see, .user = c};
-  hn_status status = subject_eval(s, depth, n, err);
-  s->cmd->observer = (gpu_observer){0};
-  if (!status && c->failed)
-    status = hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the kernels");
+  hn_status status = collect(s, depth, n, 1, c, err);
   for (size_t i = first; i < c->n && !status; i++) {
     measure_progress(n == 1 ? "measuring kernels of a token" : "measuring kernels of a prompt", i - first, c->n - first,
                      c->list[i].launch.pipeline->name);
@@ -149,7 +141,9 @@ hn_status kernel_test(measure *m, subject *s, uint32_t depth, uint32_t n_prompt,
 
 hn_status kernel_time(measure *m, subject *s, uint32_t depth, uint32_t n_prompt, uint32_t n_decode, const char *module, double *us, hn_error *err) {
   collection c = {.pattern = module};
-  hn_status status = collect(s, depth, n_prompt, n_decode, &c, err);
+  hn_status status = collect(s, 0, n_prompt, 1, &c, err);
+  if (!status)
+    status = collect(s, depth, 1, n_decode, &c, err);
   *us = 0;
   for (size_t i = 0; i < c.n && !status; i++) {
     bench_stat seconds;

@@ -17,7 +17,7 @@ enum { BATCH = 512, WARM_PROMPT = 2 }; /* tokens */
 
 typedef struct tally {
   double bytes;                           /* declared reads and writes */
-  double waiting, submitted_at, ended_at; /* seconds; the latter two of the last submission */
+  double waiting, submitted_at;           /* seconds */
   uint32_t dispatches, barriers, submits;
 } tally;
 
@@ -31,10 +31,8 @@ static void see(void *user, gpu_cmd *cmd, const gpu_event *event) {
   t->submits += event->kind == GPU_EVENT_SUBMIT;
   if (event->kind == GPU_EVENT_SUBMIT)
     t->submitted_at = now_seconds();
-  else if (event->kind == GPU_EVENT_WAITED) {
-    t->ended_at = now_seconds();
-    t->waiting += t->ended_at - t->submitted_at;
-  }
+  else if (event->kind == GPU_EVENT_WAITED)
+    t->waiting += now_seconds() - t->submitted_at;
 }
 
 /* replayed: only submissions are seen. */
