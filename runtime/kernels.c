@@ -1,5 +1,6 @@
 #include "kernels.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -37,13 +38,16 @@ bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type) {
 hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, const uint32_t *constants, uint32_t n,
                                 hn_error *err) {
   gpu_pipeline *pipeline = &k->pipelines[id][type];
-  uint32_t all[GPU_MAX_CONSTANTS];
-  gpu_pipeline_finish(k->device, pipeline);
-  if (id != KERNEL_MATVEC_ROPE || n >= GPU_MAX_CONSTANTS)
-    return gpu_pipeline_init(k->device, module->name, module->words, module->n_words, constants, n, pipeline, err);
+  uint32_t all[GPU_MAX_CONSTANTS], *words = spirv_words(module);
+  if (!words)
+    return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for the shader %s", module->name);
   memcpy(all, constants, n * sizeof *all);
-  all[n] = k->kv_type == QUANT_Q4_0; /* its last one */
-  return gpu_pipeline_init(k->device, module->name, module->words, module->n_words, all, n + 1, pipeline, err);
+  if (id == KERNEL_MATVEC_ROPE && n < GPU_MAX_CONSTANTS)
+    all[n++] = k->kv_type == QUANT_Q4_0; /* its last one */
+  gpu_pipeline_finish(k->device, pipeline);
+  hn_status status = gpu_pipeline_init(k->device, module->name, words, module->n_words, all, n, pipeline, err);
+  free(words);
+  return status;
 }
 
 hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err) {

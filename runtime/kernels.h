@@ -36,11 +36,11 @@ const char *kernel_name(kernel_id id);
 /* Which kernel a module is, and for which type (0: it has none). False where it is none of this build's. */
 bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type);
 
-/* Makes the module's pipeline the one of (id, type), specialized for the device (k->tuned, tuning.h); the one before is destroyed. Errors: see
- * gpu_pipeline_init. */
+/* Makes the module's pipeline the one of (id, type), specialized for the device (k->tuned, tuning.h); the one before is destroyed. Errors:
+ * OUT_OF_MEMORY, those of gpu_pipeline_init. */
 hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err);
 
-/* The same with constants that the caller chooses: (n) of them. */
+/* The same with constants that the caller chooses: n of them, at most GPU_MAX_CONSTANTS. */
 hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, const uint32_t *constants, uint32_t n,
                                 hn_error *err);
 

@@ -65,7 +65,7 @@ void tuning_file_finish(tuning_file *tuned) {
 /* ---- reading ---- */
 
 static uint64_t hash_of(const spirv_module *module) {
-  return hash_bytes(HASH_BEGIN, module->words, module->n_words * sizeof *module->words);
+  return hash_bytes(HASH_BEGIN, module->bytes, module->n_bytes);
 }
 
 static bool is_choice(const spirv_module *module, tuning_choices choices, const uint32_t *constants, uint32_t n) {

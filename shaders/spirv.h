@@ -10,10 +10,13 @@ typedef struct spirv_module {
   const char *kernel;  /* "matvec" */
   const char *type;    /* of weights, "q4_k"; "": the kernel has none */
   const char *variant; /* "intf32"; "": the plain one */
-  const uint32_t *words;
-  size_t n_words;
+  const unsigned char *bytes; /* of its words, in zlib's format; the words themselves where n_bytes is 4 * n_words */
+  size_t n_bytes, n_words;
 } spirv_module;
 
 extern const spirv_module spirv_modules[]; /* ends with an empty one */
+
+/* The module's words, malloc'ed. NULL: out of memory. */
+uint32_t *spirv_words(const spirv_module *module);
 
 #endif

@@ -2,7 +2,7 @@
  * spirv_exact: makes a shader exact, and checks that it is. A build tool.
  *
  *   spirv_exact decorate IN.spv OUT.spv       marks every float add, subtract and multiply NoContraction
- *   spirv_exact embed IN.spv OUT.inc NAME       writes the words as a C array, if the module is exact:
+ *   spirv_exact embed IN.spv OUT.inc NAME       writes the words as a C array (see spirv.h), if the module is exact:
  *
  * every float add, subtract and multiply is NoContraction (the optimizer may have made new ones), and nothing is used whose
  * result differs between drivers: division, remainders, dot products, matrices, and all of GLSL.std.450 but integer
@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 enum { /* opcodes */
   OP_EXT_INST = 12, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_COMPOSITE_CONSTRUCT = 80, OP_CONVERT_S_TO_F = 111,
@@ -144,6 +145,20 @@ static bool ends_with(const char *text, const char *end) {
   return n >= n_end && strcmp(text + n - n_end, end) == 0;
 }
 
+static void write_array(const char *out_path, const char *name, const uint32_t *words, size_t n) {
+  uLongf n_bytes = compressBound(n * sizeof *words);
+  unsigned char *bytes = malloc(n_bytes);
+  if (!bytes || compress2(bytes, &n_bytes, (const Bytef *)words, n * sizeof *words, Z_BEST_COMPRESSION) != Z_OK)
+    fail("cannot be compressed");
+  FILE *out = create(out_path);
+  fprintf(out, "enum { %s_words = %zu };\nstatic const unsigned char %s[%lu] = {", name, n, name, n_bytes);
+  for (size_t i = 0; i < n_bytes; i++)
+    fprintf(out, "%s%d,", i % 32 ? "" : "\n", bytes[i]);
+  fprintf(out, "\n};\n");
+  finish(out);
+  free(bytes);
+}
+
 static void embed(const char *out_path, const char *name) {
   size_t n;
   uint32_t *words = read_words(&n);
@@ -156,12 +171,7 @@ static void embed(const char *out_path, const char *name) {
     if ((words[i] & 0xFFFF) == OP_EXT_INST && words[i + 4] == GLSL_FMA && !(integers[words[i + 5]] && integers[words[i + 6]]))
       fail("uses fma on what is no integer");
   }
-  FILE *out = create(out_path);
-  fprintf(out, "static const uint32_t %s[%zu] = {", name, n);
-  for (size_t i = 0; i < n; i++)
-    fprintf(out, "%s0x%08x,", i % 12 ? "" : "\n", (unsigned)words[i]);
-  fprintf(out, "\n};\n");
-  finish(out);
+  write_array(out_path, name, words, n);
   free(decorated);
   free(integers);
   free(words);

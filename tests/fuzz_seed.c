@@ -35,7 +35,7 @@ static void save_tuning(const char *folder) {
     uint32_t constants[GPU_MAX_CONSTANTS], n = tuning_file_choice(0, m, constants);
     if (n == 0)
       continue;
-    fprintf(out, "%s %016llx", m->name, (unsigned long long)hash_bytes(HASH_BEGIN, m->words, m->n_words * sizeof *m->words));
+    fprintf(out, "%s %016llx", m->name, (unsigned long long)hash_bytes(HASH_BEGIN, m->bytes, m->n_bytes));
     for (uint32_t i = 0; i < n; i++)
       fprintf(out, " %u", (unsigned)constants[i]);
     fputc('\n', out);

@@ -17,7 +17,7 @@ static size_t find_last(const uint32_t *words, size_t n_words, uint32_t opcode) 
   return found;
 }
 
-bool spirv_fault_find(const uint32_t *words, size_t n_words, size_t *at, uint32_t *value) {
+static bool find_fault(const uint32_t *words, size_t n_words, size_t *at, uint32_t *value) {
   static const uint32_t faults[][2] = {
       {OP_FADD, OP_FSUB}, {OP_FMUL, OP_FADD}, {OP_FORD_GREATER, OP_FORD_LESS}, {OP_OR, OP_AND}, {OP_IMUL, OP_IADD}};
   for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
@@ -33,11 +33,21 @@ bool spirv_fault_find(const uint32_t *words, size_t n_words, size_t *at, uint32_
 uint32_t *spirv_fault_copy(const uint32_t *words, size_t n_words) {
   size_t at = 0;
   uint32_t value = 0, *copy = NULL;
-  if (spirv_fault_find(words, n_words, &at, &value))
+  if (find_fault(words, n_words, &at, &value))
     copy = malloc(n_words * sizeof *copy);
   if (copy) {
     memcpy(copy, words, n_words * sizeof *copy);
     copy[at] = value;
+  }
+  return copy;
+}
+
+bool spirv_fault_put(spirv_module *module) {
+  uint32_t *words = spirv_words(module), *copy = words ? spirv_fault_copy(words, module->n_words) : NULL;
+  free(words);
+  if (copy) {
+    module->bytes = (const unsigned char *)copy;
+    module->n_bytes = module->n_words * sizeof *copy;
   }
   return copy;
 }

@@ -6,12 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The word whose opcode a fault changes, and what it becomes: the last addition of floats a subtraction; where there is none, the
- * last multiplication an addition, or the last "greater" a "less"; without floats, the last bitwise "or" an "and", or the last
- * product of integers a sum. False: nothing to change. The module stays valid. */
-bool spirv_fault_find(const uint32_t *words, size_t n_words, size_t *at, uint32_t *value);
+#include "../shaders/spirv.h"
 
-/* A copy with that fault, malloc'ed. NULL: nothing to change, or out of memory. */
+/* A copy, malloc'ed, with one instruction changed: the last addition of floats becomes a subtraction; where there is none, the last
+ * multiplication an addition, or the last "greater" a "less"; without floats, the last bitwise "or" an "and", or the last product of integers
+ * a sum. The module stays valid. NULL: nothing to change, or out of memory. */
 uint32_t *spirv_fault_copy(const uint32_t *words, size_t n_words);
+
+/* The same of a module, which becomes its owner: bytes. */
+bool spirv_fault_put(spirv_module *module);
 
 #endif

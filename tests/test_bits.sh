@@ -15,10 +15,9 @@ trap 'rm -rf "$work"' EXIT
 tokens=$(cut -d , -f 1-200 "$here/reference/smollm2_tokens.txt")
 failed=0
 
-# hash NAME DRIVER|cpu CHUNK [PROGRAM]: prints the hash of the logits; "exit N" where it fails.
+# hash NAME DRIVER|cpu CHUNK: prints the hash of the logits; "exit N" where it fails.
 hash() {
-  program=${4:-$build/hornito}
-  set -- "$1" "$2" "$program" eval -m "$model" --tokens "$tokens" --chunk "$3" --ctx 256 --logits "$work/logits"
+  set -- "$1" "$2" "$build/hornito" eval -m "$model" --tokens "$tokens" --chunk "$3" --ctx 256 --logits "$work/logits"
   name=$1
   driver=$2
   shift 2
@@ -51,16 +50,12 @@ expect() { # NAME DRIVER CHUNK
   esac
 }
 
-altered() { # CHUNK MODULE...: the result with one byte of each of these shaders another
+altered() { # CHUNK MODULE...: the result with a fault in each of these shaders
   chunk=$1
   shift
-  cp "$build/hornito" "$work/hornito"
-  for module in "$@"; do
-    "$build/tests/alter_spirv" "$work/hornito" "$build/shaders/$module.spv" "$work/hornito.new" || exit 1
-    mv "$work/hornito.new" "$work/hornito"
-  done
-  chmod +x "$work/hornito"
-  hash altered lavapipe-256 "$chunk" "$work/hornito"
+  HORNITO_FAULT_SHADERS=$(printf "$build/shaders/%s.spv:" "$@")
+  export VK_LAYER_PATH="$build/tests" VK_INSTANCE_LAYERS=VK_LAYER_HORNITO_fault HORNITO_FAULT_SHADERS
+  hash altered lavapipe-256 "$chunk"
 }
 
 refuses_altered() { # MODULE...: all variants of a kernel

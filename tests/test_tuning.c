@@ -111,7 +111,7 @@ static void test_file(void) {
   for (; spirv_modules[n_modules].name && n_modules < 511; n_modules++) {
     altered[n_modules] = spirv_modules[n_modules];
     if (strcmp(altered[n_modules].name, name) == 0)
-      altered[n_modules].n_words--;
+      altered[n_modules].n_bytes--;
   }
   check(n_read(text, n, key, altered) == 1, "constants of another build's shader were taken");
   unlink(path);

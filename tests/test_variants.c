@@ -28,17 +28,14 @@ static void check(bool ok, const char *what, const char *name) {
 
 static void restore(void) {
   for (size_t i = 0; i < n_modules; i++)
-    if (modules[i].name && modules[i].words != spirv_modules[i].words)
-      free((void *)(uintptr_t)modules[i].words);
+    if (modules[i].name && modules[i].bytes != spirv_modules[i].bytes)
+      free((void *)(uintptr_t)modules[i].bytes);
   for (n_modules = 0; spirv_modules[n_modules].name && n_modules < MAX_MODULES - 1; n_modules++)
     modules[n_modules] = spirv_modules[n_modules];
 }
 
 static void put_fault(size_t i) {
-  uint32_t *words = spirv_fault_copy(modules[i].words, modules[i].n_words);
-  check(words != NULL, "nothing to alter", modules[i].name);
-  if (words)
-    modules[i].words = words;
+  check(spirv_fault_put(&modules[i]), "nothing to alter", modules[i].name);
 }
 
 typedef struct outcome {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../runtime/hash.h"
+
 #define UNDEFINED 0x5ADBAD0BADull /* a handle that was never made */
 enum { MAX_MEMORIES = 256, MAX_PIPELINES = 64 };
 
@@ -15,9 +17,9 @@ static struct {
 } memories[MAX_MEMORIES];
 
 static VkDevice kept_device;
-static _Thread_local const uint32_t *last_code; /* of the module this thread made last, which is that of its next pipeline */
+static _Thread_local uint64_t last_code; /* a hash of the words of the module this thread made last, which is that of its next pipeline */
 static struct {
-  const uint32_t *code;
+  uint64_t code; /* a hash */
   VkPipeline pipeline;
 } kept[MAX_PIPELINES];
 static size_t n_kept;
@@ -87,11 +89,11 @@ static PFN_vkDestroyDevice real_DestroyDevice;
 
 static VKAPI_ATTR VkResult VKAPI_CALL noted_CreateShaderModule(VkDevice device, const VkShaderModuleCreateInfo *info,
                                                                const VkAllocationCallbacks *callbacks, VkShaderModule *out) {
-  last_code = info->pCode;
+  last_code = hash_bytes(HASH_BEGIN, info->pCode, info->codeSize);
   return watched_CreateShaderModule(device, info, callbacks, out);
 }
 
-static VkPipeline find_kept(const uint32_t *code) {
+static VkPipeline find_kept(uint64_t code) {
   VkPipeline found = VK_NULL_HANDLE;
   pthread_mutex_lock(&lock);
   for (size_t i = 0; i < n_kept; i++)
@@ -101,7 +103,7 @@ static VkPipeline find_kept(const uint32_t *code) {
   return found;
 }
 
-static void keep(const uint32_t *code, VkPipeline pipeline) {
+static void keep(uint64_t code, VkPipeline pipeline) {
   pthread_mutex_lock(&lock);
   if (n_kept == MAX_PIPELINES)
     exit(99);

@@ -2,11 +2,16 @@
  * fault_layer.c: a Vulkan layer that makes one function fail, so that tests see what follows. The function is named by
  * HORNITO_FAULT: submit (vkQueueSubmit2 gives DEVICE_LOST), wait (vkWaitSemaphores gives TIMEOUT), memory (vkAllocateMemory
  * gives OUT_OF_DEVICE_MEMORY), pipeline (vkCreateComputePipelines gives OUT_OF_HOST_MEMORY). HORNITO_FAULT_AFTER calls, by
- * default 0, go through first. Built for the loader's layer interface, version 2.
+ * default 0, go through first. Or makes shaders compute something else: HORNITO_FAULT_SHADERS, paths of their modules with ":" between.
+ * Built for the loader's layer interface, version 2.
  */
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <vulkan/vk_layer.h>
+
+#include "../spirv_fault.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -16,6 +21,7 @@ static PFN_vkQueueSubmit2 next_submit;
 static PFN_vkWaitSemaphores next_wait;
 static PFN_vkAllocateMemory next_allocate;
 static PFN_vkCreateComputePipelines next_pipelines;
+static PFN_vkCreateShaderModule next_shader;
 
 static int fails(const char *what) { /* one thread calls at a time in the tests */
   static long calls;
@@ -42,6 +48,37 @@ static VKAPI_ATTR VkResult VKAPI_CALL fault_pipelines(VkDevice device, VkPipelin
                                                       const VkComputePipelineCreateInfo *infos,
                                                       const VkAllocationCallbacks *callbacks, VkPipeline *pipelines) {
   return fails("pipeline") ? VK_ERROR_OUT_OF_HOST_MEMORY : next_pipelines(device, cache, n, infos, callbacks, pipelines);
+}
+
+static bool is_content(const char *path, const void *data, size_t n) {
+  unsigned char *content = malloc(n + 1);
+  FILE *file = fopen(path, "rb");
+  bool same = content && file && fread(content, 1, n + 1, file) == n && memcmp(content, data, n) == 0;
+  if (file)
+    fclose(file);
+  free(content);
+  return same;
+}
+
+static bool is_faulty(const VkShaderModuleCreateInfo *info) {
+  const char *list = getenv("HORNITO_FAULT_SHADERS");
+  char *paths = list ? strdup(list) : NULL, *rest = NULL;
+  bool found = false;
+  for (char *path = paths ? strtok_r(paths, ":", &rest) : NULL; path && !found; path = strtok_r(NULL, ":", &rest))
+    found = is_content(path, info->pCode, info->codeSize);
+  free(paths);
+  return found;
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL fault_shader(VkDevice device, const VkShaderModuleCreateInfo *info,
+                                                   const VkAllocationCallbacks *callbacks, VkShaderModule *module) {
+  VkShaderModuleCreateInfo other = *info;
+  uint32_t *words = is_faulty(info) ? spirv_fault_copy(info->pCode, info->codeSize / 4) : NULL;
+  if (words)
+    other.pCode = words;
+  VkResult result = next_shader(device, &other, callbacks, module);
+  free(words);
+  return result;
 }
 
 /* The next layer's entry in the chain of a create call. */
@@ -79,6 +116,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_device(VkPhysicalDevice physical, c
   next_wait = (PFN_vkWaitSemaphores)next_device(*device, "vkWaitSemaphores");
   next_allocate = (PFN_vkAllocateMemory)next_device(*device, "vkAllocateMemory");
   next_pipelines = (PFN_vkCreateComputePipelines)next_device(*device, "vkCreateComputePipelines");
+  next_shader = (PFN_vkCreateShaderModule)next_device(*device, "vkCreateShaderModule");
   return VK_SUCCESS;
 }
 
@@ -98,6 +136,7 @@ static PFN_vkVoidFunction own(const char *name) {
       {"vkWaitSemaphores", (PFN_vkVoidFunction)fault_wait},
       {"vkAllocateMemory", (PFN_vkVoidFunction)fault_allocate},
       {"vkCreateComputePipelines", (PFN_vkVoidFunction)fault_pipelines},
+      {"vkCreateShaderModule", (PFN_vkVoidFunction)fault_shader},
   };
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (strcmp(all[i].name, name) == 0)
