@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { VENDOR_AMD = 0x1002, VENDOR_NVIDIA = 0x10DE };
+enum { VENDOR_AMD = 0x1002, VENDOR_NVIDIA = 0x10DE, VENDOR_GOOGLE = 0x1AE0 /* SwiftShader */ };
 
 /*
  * Tiles of matmat. What bounds them: registers (sums of a chunk and of the row, and the codes of the rows) that must neither be spilled nor leave
@@ -14,7 +14,8 @@ typedef enum tile {
   TILE_SMALL,    /* 64 x 32: Intel's 128 registers, and GPUs that are not known */
   TILE_FLOATS,   /* integers in floats: many waves, of few sums */
   TILE_EMULATED, /* packed products that are taken apart: their registers are many */
-  TILE_SOFTWARE, /* 64 x 32: lavapipe masks assignments in a loop, so each granule is one straight piece of code */
+  TILE_STRAIGHT, /* 64 x 32, each granule one straight piece of code: SwiftShader, which finds no common subexpressions in TILE_DIRECT */
+  TILE_DIRECT,   /* 64 x 4: lavapipe; no shared memory, which it reads and writes lane by lane */
   N_TILES
 } tile;
 
@@ -24,7 +25,8 @@ static const uint32_t tiles[N_TILES][N_MATMAT_CONSTANTS] = {
     [TILE_SMALL] = {128, 16, 4, 4, 2},
     [TILE_FLOATS] = {256, 16, 4, 2, 2},
     [TILE_EMULATED] = {256, 32, 2, 2, 2},
-    [TILE_SOFTWARE] = {64, 16, 4, 8, 1},
+    [TILE_STRAIGHT] = {64, 16, 4, 8, 1},
+    [TILE_DIRECT] = {16, 16, 4, 4, 1},
 };
 
 /* Workgroups of matvec. Few lanes without barriers suit CPUs. Else a subgroup has rows of one chunk, so that it shares the activations in fewer
@@ -48,7 +50,7 @@ static tile choose_tile(const hn_device_info *device, const spirv_module *module
   for (size_t i = 0; i < sizeof two_scales / sizeof *two_scales; i++)
     two |= strcmp(module->type, two_scales[i]) == 0;
   if (device->type == HN_DEVICE_SOFTWARE)
-    return TILE_SOFTWARE;
+    return device->vendor_id == VENDOR_GOOGLE ? TILE_STRAIGHT : TILE_DIRECT;
   if (strcmp(module->variant, "intf32") == 0)
     return TILE_FLOATS;
   if (!device->fast_integer_dot_product)

@@ -1,0 +1,216 @@
+// matmat_shared.glsl: a step of a matmat workgroup by shared memory, into which weights are unpacked once for all tokens, and what their
+// scales and sums are needed for is made ready.
+
+// Factors of a row: (scale *) d, then the two scales, then minimum * m, or m and the two minimums. Of a token: d, then what its sums are
+// needed for: the minimums, or OFFSET.
+#ifdef TWO_SCALES
+#define SUMS 2u
+#define SCALES 1u
+#define MINIMUMS 3u
+#else
+#define SUMS 1u
+#define MINIMUMS 1u
+#endif
+#if defined(TWO_SCALES) && defined(HAS_MINIMUM)
+#define ROW_FACTORS 6u
+#elif defined(TWO_SCALES)
+#define ROW_FACTORS 3u
+#elif defined(HAS_MINIMUM)
+#define ROW_FACTORS 2u
+#else
+#define ROW_FACTORS 1u
+#endif
+#ifdef HAS_MINIMUM
+#define USES_SUMS true
+#else
+#define USES_SUMS (OFFSET != 0)
+#endif
+#define TOKEN_FACTORS (USES_SUMS ? 1u + SUMS : 1u)
+
+// Codes: (granule, half, row or token). Factors: (granule, factor, lane, row or token of the lane).
+shared uvec4 w_codes[STEP * 2u * ROWS], x_codes[STEP * 2u * TOKENS];
+shared float w_factors[STEP * ROW_FACTORS * ROWS], x_factors[STEP * TOKEN_FACTORS * TOKENS];
+
+// Sums of packed products become floats without a conversion, which is slow on some GPUs: they are counted from the bits of 1.5 * 2^23 on,
+// so that these bits are the number 1.5 * 2^23 plus the sum, while that is below 2^22 (it is 32 * 128 * 127 at most).
+#ifdef INT_F32
+#define COUNT_FROM 0.0
+#define COUNTER(start) (start)
+#define COUNTED(sum) (sum)
+#else
+#define COUNT_FROM 12582912.0
+#define COUNTER(start) floatBitsToInt(start)
+#define COUNTED(sum) (intBitsToFloat(sum) - COUNT_FROM)
+#endif
+
+void put_row_factor(uint g, uint which, uint row, float value) {
+  w_factors[(g * ROW_FACTORS + which) * ROWS + row % ROW_LANES * LANE_ROWS + row / ROW_LANES] = value;
+}
+
+void put_token_factor(uint g, uint which, uint token, float value) {
+  x_factors[(g * TOKEN_FACTORS + which) * TOKENS + token % TOKEN_LANES * LANE_TOKENS + token / TOKEN_LANES] = value;
+}
+
+float row_factor(uint g, uint which, uint lane, uint i) {
+  return w_factors[(g * ROW_FACTORS + which) * ROWS + lane * LANE_ROWS + i];
+}
+
+float token_factor(uint g, uint which, uint lane, uint j) {
+  return x_factors[(g * TOKEN_FACTORS + which) * TOKENS + lane * LANE_TOKENS + j];
+}
+
+// scale * d and minimum * m are exact, 7 bits times 11, so that products with them round once, as in add_granule.
+void put_weights(uint g, uint row, Granule w) {
+  w_codes[g * 2u * ROWS + row] = uvec4(w.q[0], w.q[1], w.q[2], w.q[3]);
+  w_codes[(g * 2u + 1u) * ROWS + row] = uvec4(w.q[4], w.q[5], w.q[6], w.q[7]);
+#ifdef TWO_SCALES
+  put_row_factor(g, 0u, row, w.d);
+  [[unroll]] for (uint h = 0u; h < 2u; h++)
+    put_row_factor(g, SCALES + h, row, float(w.scale[h]));
+#ifdef HAS_MINIMUM
+  put_row_factor(g, MINIMUMS, row, w.m);
+  [[unroll]] for (uint h = 0u; h < 2u; h++)
+    put_row_factor(g, MINIMUMS + 1u + h, row, float(w.minimum[h]));
+#endif
+#else
+  put_row_factor(g, 0u, row, float(w.scale[0]) * w.d);
+#ifdef HAS_MINIMUM
+  put_row_factor(g, MINIMUMS, row, float(w.minimum[0]) * w.m);
+#endif
+#endif
+}
+
+float of_sum(int sum) {
+  return OFFSET != 0 ? COUNT_FROM - float(OFFSET * sum) : float(sum);
+}
+
+void put_token_factors(uint g, uint token, uint block) {
+  put_token_factor(g, 0u, token, Floats(p.x_d).at[block]);
+  if (!USES_SUMS)
+    return;
+  int sums = int(Words(p.x_sums).at[block]), low = bitfieldExtract(sums, 0, 16), high = sums >> 16;
+#ifdef TWO_SCALES
+  put_token_factor(g, 1u, token, of_sum(low));
+  put_token_factor(g, 2u, token, of_sum(high));
+#else
+  put_token_factor(g, 1u, token, of_sum(low + high));
+#endif
+}
+
+// Granules k .. k + STEP - 1. In place of rows, tokens and granules that do not exist, the last ones are loaded.
+void load_step(uint k) {
+  Planes w = Planes(p.w_q, p.w_high, p.w_scale, p.w_d);
+  uint n_tiles = (p.n_rows + TILE_ROWS - 1u) / TILE_ROWS;
+  [[unroll]] for (uint e = gl_LocalInvocationIndex; e < STEP * ROWS; e += INVOCATIONS) {
+    uint lane = e % TILE_ROWS, g = e / TILE_ROWS % STEP, tile = e / (TILE_ROWS * STEP);
+    uint from = min(gl_WorkGroupID.x * (ROWS / TILE_ROWS) + tile, n_tiles - 1u), at = min(k + g, p.n_granules - 1u);
+    put_weights(g, tile * TILE_ROWS + lane, load_codes(w, (from * p.n_granules + at) * TILE_ROWS + lane,
+                                                       (from * (p.n_granules / 8u) + at / 8u) * TILE_ROWS + lane, at % 8u));
+  }
+  [[unroll]] for (uint e = gl_LocalInvocationIndex; e < STEP * 2u * TOKENS; e += INVOCATIONS) {
+    uint h = e % 2u, g = e / 2u % STEP, token = e / (2u * STEP);
+    uint block = min(gl_WorkGroupID.y * TOKENS + token, p.n_tokens - 1u) * p.n_granules + min(k + g, p.n_granules - 1u);
+    x_codes[(g * 2u + h) * TOKENS + token] = Blocks(p.x_q).at[block][h];
+    if (h == 0u)
+      put_token_factors(g, token, block);
+  }
+}
+
+// What a sum over half h, or the whole of granule g begins with.
+integer first_sum(uint g, uint h, uint j) {
+  return COUNTER(OFFSET != 0 ? token_factor(g, 1u + h, token_lane, j) : COUNT_FROM);
+}
+
+// acc + s * d_x as in add_granule; dots: the sum of products, with the two scales of types that have them.
+void add_dots(uint g, uint i, uint j, float dots) {
+  float s = dots * row_factor(g, 0u, row_lane, i);
+#ifdef HAS_MINIMUM
+#ifdef TWO_SCALES
+  float low = token_factor(g, 1u, token_lane, j) * row_factor(g, MINIMUMS + 1u, row_lane, i);
+  float high = token_factor(g, 2u, token_lane, j) * row_factor(g, MINIMUMS + 2u, row_lane, i);
+  float sums = low + high; // of integers below 2^24
+  float m = sums * row_factor(g, MINIMUMS, row_lane, i);
+#else
+  float m = token_factor(g, 1u, token_lane, j) * row_factor(g, MINIMUMS, row_lane, i);
+#endif
+  s = s + m;
+#endif
+  float term = s * token_factor(g, 0u, token_lane, j);
+  acc[i][j] = acc[i][j] + term;
+}
+
+#ifdef INT_F32
+
+// Words of codes one after the other, so that the floats of few are in registers at a time.
+void add_granule_of_tile(uint g) {
+  float sums[LANE_ROWS][LANE_TOKENS], dots[LANE_ROWS][LANE_TOKENS];
+  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
+    [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++) {
+      sums[i][j] = first_sum(g, 0u, j);
+      dots[i][j] = 0.0;
+    }
+  [[dont_unroll]] for (uint w = 0u; w < 8u; w++) {
+    uint b[LANE_TOKENS];
+    [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++)
+      b[j] = x_codes[(g * 2u + w / 4u) * TOKENS + token_of(token_lane, j)][w % 4u];
+    [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++) {
+      uint a = w_codes[(g * 2u + w / 4u) * ROWS + row_of(row_lane, i)][w % 4u];
+      [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++)
+        sums[i][j] = dot4(a, b[j], sums[i][j]);
+    }
+#ifdef TWO_SCALES
+    if (w % 4u == 3u)
+      [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
+        [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++) {
+          float scaled = sums[i][j] * row_factor(g, SCALES + w / 4u, row_lane, i);
+          dots[i][j] = dots[i][j] + scaled; // integers below 2^24
+          sums[i][j] = first_sum(g, 1u, j);
+        }
+#endif
+  }
+  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
+    [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++)
+      add_dots(g, i, j, SUMS == 2u ? dots[i][j] : sums[i][j]);
+}
+
+#else
+
+// Of a batch that fills half of the tile's tokens, only these are multiplied; not where STEP is 1, so that there is no branch on lavapipe.
+void add_granule_of_tile(uint g) {
+  uint n_tokens = p.n_tokens - gl_WorkGroupID.y * TOKENS;
+  uvec4 a[LANE_ROWS][2];
+  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
+    [[unroll]] for (uint h = 0u; h < 2u; h++)
+      a[i][h] = w_codes[(g * 2u + h) * ROWS + row_of(row_lane, i)];
+  [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++) {
+    if (STEP > 1u && j * TOKEN_LANES >= n_tokens)
+      break;
+    uvec4 b[2];
+    [[unroll]] for (uint h = 0u; h < 2u; h++)
+      b[h] = x_codes[(g * 2u + h) * TOKENS + token_of(token_lane, j)];
+    [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++) {
+      int sums[2] = int[2](first_sum(g, 0u, j), first_sum(g, SUMS - 1u, j));
+      [[unroll]] for (uint w = 0u; w < 8u; w++)
+        sums[w / 4u * (SUMS - 1u)] = dot4(a[i][w / 4u][w % 4u], b[w / 4u][w % 4u], sums[w / 4u * (SUMS - 1u)]);
+#ifdef TWO_SCALES
+      float low = COUNTED(sums[0]) * row_factor(g, SCALES, row_lane, i);
+      float high = COUNTED(sums[1]) * row_factor(g, SCALES + 1u, row_lane, i);
+      add_dots(g, i, j, low + high); // integers below 2^24
+#else
+      add_dots(g, i, j, COUNTED(sums[0]));
+#endif
+    }
+  }
+}
+
+#endif
+
+// Granules k .. min(k + STEP, end) - 1.
+void add_shared(uint k, uint end) {
+  barrier();
+  load_step(k);
+  barrier();
+  uint n = STEP == 1u ? 1u : min(STEP, end - k);
+  [[dont_unroll]] for (uint g = 0u; g < n; g++)
+    add_granule_of_tile(g);
+}
