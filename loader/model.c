@@ -11,6 +11,7 @@
 #define MAX_LAYERS 1024u
 #define MAX_WIDTH (1u << 17) /* n_embd, n_ff, n_heads * head_dim */
 #define MAX_VOCAB (65535u * 16) /* every device takes 65535 workgroups, of 16 rows each */
+#define MAX_WEIGHTS (UINT64_C(1) << 31) /* of a matrix: 1 GiB of a plane; kernels count the bytes of three joined ones in 32 bits */
 #define MIN_HEAD_DIM 8u
 #define MAX_HEAD_DIM 256u /* a workgroup of 64 lanes holds 4 dimensions per lane */
 #define MAX_CTX (1u << 24)
@@ -183,6 +184,12 @@ static hn_status read_config(const gguf_file *file, uint32_t n_vocab, model_conf
   if (n_vocab < 1 || n_vocab > MAX_VOCAB)
     return hn_fail(err, HN_ERROR_UNSUPPORTED, "%s: expected a vocabulary of 1 to %u tokens, found %" PRIu32, file->path,
                    MAX_VOCAB, n_vocab);
+  uint64_t most_rows = c->n_ff > n_vocab ? c->n_ff : n_vocab;
+  if (most_rows < (uint64_t)c->n_heads * c->head_dim)
+    most_rows = (uint64_t)c->n_heads * c->head_dim;
+  if (c->n_embd * most_rows > MAX_WEIGHTS)
+    return hn_fail(err, HN_ERROR_UNSUPPORTED, "%s: a matrix of %" PRIu64 " weights; the kernels take %" PRIu64, file->path, c->n_embd * most_rows,
+                   MAX_WEIGHTS);
   return read_rope(file, c, err);
 }
 

@@ -29,12 +29,13 @@ static const uint32_t tiles[N_TILES][N_MATMAT_CONSTANTS] = {
     [TILE_DIRECT] = {16, 16, 4, 4, 1},
 };
 
-/* Workgroups of matvec. Few lanes without barriers suit CPUs. Else a subgroup has rows of one chunk, so that it shares the activations in fewer
- * registers; for NVIDIA Mesa's compiler then needs 5 to 8 % more instructions and gains nothing (tests/vendors/table.csv). */
+/* Workgroups of matvec, and whether lanes have addresses of their own. Few lanes without barriers suit CPUs. Else a subgroup has rows of one
+ * chunk, so that it shares the activations in fewer registers; for NVIDIA Mesa's compiler then needs 5 to 8 % more instructions and gains nothing
+ * (tests/vendors/table.csv). */
 typedef enum shape { SHAPE_SOFTWARE, SHAPE_16, SHAPE_32, SHAPE_64, N_SHAPES } shape;
 
 static const uint32_t shapes[N_SHAPES][N_MATVEC_CONSTANTS] = {
-    [SHAPE_SOFTWARE] = {16, 1}, [SHAPE_16] = {16, 8}, [SHAPE_32] = {32, 8}, [SHAPE_64] = {64, 4}};
+    [SHAPE_SOFTWARE] = {16, 1, 0}, [SHAPE_16] = {16, 8, 1}, [SHAPE_32] = {32, 8, 1}, [SHAPE_64] = {64, 4, 1}};
 
 uint32_t matvec_rows_of(const uint32_t c[N_MATVEC_CONSTANTS]) {
   return 2 * c[MATVEC_LANES];
@@ -69,6 +70,14 @@ static bool is_matvec(kernel_id id) {
   return id >= KERNEL_MATVEC && id <= KERNEL_MATVEC_SWIGLU;
 }
 
+/* Lanes' own addresses take registers, which packed products that are taken apart need: Intel's compiler would spill them. */
+static uint32_t put_shape(shape s, bool lane_addresses, uint32_t constants[GPU_MAX_CONSTANTS]) {
+  memcpy(constants, shapes[s], sizeof shapes[s]);
+  if (!lane_addresses)
+    constants[MATVEC_LANE_ADDRESSES] = 0;
+  return N_MATVEC_CONSTANTS;
+}
+
 static shape choose_shape(const hn_device_info *device) {
   if (device->type == HN_DEVICE_SOFTWARE)
     return SHAPE_SOFTWARE;
@@ -77,19 +86,18 @@ static shape choose_shape(const hn_device_info *device) {
   return device->subgroup_size <= 32 ? SHAPE_32 : SHAPE_64;
 }
 
-static uint32_t put_shape(shape s, uint32_t constants[GPU_MAX_CONSTANTS]) {
-  memcpy(constants, shapes[s], sizeof shapes[s]);
-  return N_MATVEC_CONSTANTS;
-}
-
 uint32_t tuning_choice(uint32_t choice, kernel_id id, uint32_t constants[GPU_MAX_CONSTANTS]) {
-  if (is_matvec(id) && choice < N_SHAPES)
-    return put_shape((shape)choice, constants);
+  if (is_matvec(id) && choice < 2 * N_SHAPES - 1) /* those that have addresses of the lanes' own without them, too */
+    return put_shape((shape)(choice < N_SHAPES ? choice : choice - N_SHAPES + SHAPE_16), choice < N_SHAPES, constants);
   return id == KERNEL_MATMAT && choice < N_TILES ? put_tile((tile)choice, constants) : 0;
 }
 
 uint32_t tuning_of(const hn_device_info *device, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
   if (is_matvec(id))
-    return put_shape(choose_shape(device), constants);
+    return put_shape(choose_shape(device), device->fast_integer_dot_product || *module->variant, constants);
   return id == KERNEL_MATMAT ? put_tile(choose_tile(device, module), constants) : 0;
+}
+
+bool tuning_suits(const hn_device_info *device, kernel_id id, const uint32_t constants[GPU_MAX_CONSTANTS]) {
+  return !is_matvec(id) || !constants[MATVEC_LANE_ADDRESSES] || device->type != HN_DEVICE_SOFTWARE || device->subgroup_size < 16;
 }

@@ -7,7 +7,7 @@
 #include "kernels.h"
 
 /* The constants of matvec (shaders/matvec.glsl), in the order of their constant_id. */
-typedef enum matvec_constant { MATVEC_LANES, MATVEC_CHUNK_LANES, N_MATVEC_CONSTANTS } matvec_constant;
+typedef enum matvec_constant { MATVEC_LANES, MATVEC_CHUNK_LANES, MATVEC_LANE_ADDRESSES, N_MATVEC_CONSTANTS } matvec_constant;
 
 /* Rows of a workgroup. */
 uint32_t matvec_rows_of(const uint32_t constants[N_MATVEC_CONSTANTS]);
@@ -33,5 +33,8 @@ uint32_t tuning_of(const hn_device_info *device, kernel_id id, const spirv_modul
 
 /* The same for every choice that some device gets, one after the other; 0 constants behind the last, and where a kernel has none. */
 uint32_t tuning_choice(uint32_t choice, kernel_id id, uint32_t constants[GPU_MAX_CONSTANTS]);
+
+/* Whether a choice may be tried on a device: lavapipe of vectors of 512 bits smashes its stack where lanes have addresses of their own. */
+bool tuning_suits(const hn_device_info *device, kernel_id id, const uint32_t constants[GPU_MAX_CONSTANTS]);
 
 #endif

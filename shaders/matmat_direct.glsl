@@ -11,7 +11,7 @@ void add_direct(uint k) {
     granules[i] = load_codes(w, (tile * p.n_granules + k) * TILE_ROWS + lane, (tile * (p.n_granules / 8u) + k / 8u) * TILE_ROWS + lane, k % 8u);
   }
   [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++) {
-    Input x = load_input(min(gl_WorkGroupID.y * TOKENS + token_of(token_lane, j), p.n_tokens - 1u) * p.n_granules + block);
+    Input x = load_input(p.x_q, p.x_d, p.x_sums, min(gl_WorkGroupID.y * TOKENS + token_of(token_lane, j), p.n_tokens - 1u) * p.n_granules + block);
     [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
       acc[i][j] = add_granule(acc[i][j], granules[i], x);
   }

@@ -32,12 +32,9 @@ struct Input {
 
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Blocks { uvec4 at[][2]; };
 
-Input input_of(uvec4 q0, uvec4 q1, float d, uint sums) {
-  return Input(uvec4[2](q0, q1), int[2](bitfieldExtract(int(sums), 0, 16), int(sums) >> 16), d);
-}
-
-Input load_input(uint block) {
-  return input_of(Blocks(p.x_q).at[block][0], Blocks(p.x_q).at[block][1], Floats(p.x_d).at[block], Words(p.x_sums).at[block]);
+Input load_input(uvec2 q, uvec2 d, uvec2 sums, uint block) {
+  int both = int(Words(sums).at[block]);
+  return Input(Blocks(q).at[block], int[2](bitfieldExtract(both, 0, 16), both >> 16), Floats(d).at[block]);
 }
 
 // acc + (weights . activations) of a granule of codes. Sums of codes (at most 63) and OFFSET (at most 32) times int8 stay below

@@ -15,6 +15,7 @@
 const uint ROWS = 2u, PRODUCTS = ROWS * MATRICES;
 layout(constant_id = 0) const uint LANES = 16u; // a multiple of 16: 32 rows
 layout(constant_id = 1) const uint CHUNK_LANES = 8u;
+layout(constant_id = 2) const bool LANE_ADDRESSES = false; // see From
 // Granules that share the computation of addresses, and the header of a super-block. 8 of f32 multiply-adds would be too much code.
 #ifdef INT_F32
 const uint STEP = 2u;
@@ -26,19 +27,51 @@ layout(local_size_x_id = 0, local_size_y_id = 1) in;
 
 shared float chunk_sums[N_CHUNKS][PRODUCTS][LANES];
 
-// Activations of STEP granules from a multiple of STEP on: constant offsets from one address.
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer StepBlocks { uvec4 at[][STEP][2]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer StepFloats { float at[][STEP]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer StepWords { uint at[][STEP]; };
+uvec2 address_at(uvec2 base, uint bytes) {
+  uint low = base.x + bytes;
+  return uvec2(low, base.y + (low < bytes ? 1u : 0u));
+}
 
-// Granule k + j of a token's activations, in an iteration that begins with k. What has the same address in all lanes lavapipe reads where no
-// lane is active, too (behind the last iteration of a loop, say): there every address must be one of the token's.
-Input load_step_input(uint token, uint k, uint j) {
-  const bool clamped = CHUNK_LANES == 1u;
-  if (UNIT_GRANULES == 1u || clamped) // chunks, or iterations, begin anywhere
-    return load_input(token * p.n_granules + (clamped ? min(k + j, p.n_granules - 1u) : k + j));
-  uint at = (token * p.n_granules + k) / STEP;
-  return input_of(StepBlocks(p.x_q).at[at][j][0], StepBlocks(p.x_q).at[at][j][1], StepFloats(p.x_d).at[at][j], StepWords(p.x_sums).at[at][j]);
+// Where an iteration begins: at a granule of a tile's row and of a token. With LANE_ADDRESSES it has one address for each plane and constant
+// offsets from it, else 64 bits of index arithmetic for each load.
+struct From {
+  Planes w[MATRICES];
+  uint i[MATRICES], super[MATRICES]; // the granule and its super-block in these planes
+  uvec2 x_q, x_d, x_sums;
+  uint block;
+};
+
+Planes planes_at(Planes w, uint i, uint super) {
+  return Planes(address_at(w.q, i * Q_BYTES), address_at(w.high, i * HIGH_BYTES), address_at(w.scale, super * SCALE_BYTES),
+                address_at(w.d, (UNIT_GRANULES == 1u ? i : super) * D_BYTES));
+}
+
+// n_rows is a multiple of 32 where there are several matrices.
+From iteration(Planes w, uint tile, uint row, uint token, uint k) {
+  From f;
+  f.block = token * p.n_granules + k;
+  for (uint m = 0u; m < MATRICES; m++) {
+    uint at_tile = tile + m * (p.n_rows / TILE_ROWS);
+    f.i[m] = (at_tile * p.n_granules + k) * TILE_ROWS + row;
+    f.super[m] = (at_tile * (p.n_granules / UNIT_GRANULES) + k / UNIT_GRANULES) * TILE_ROWS + row;
+    f.w[m] = LANE_ADDRESSES ? planes_at(w, f.i[m], f.super[m]) : w;
+    if (LANE_ADDRESSES)
+      f.i[m] = f.super[m] = 0u;
+  }
+  if (LANE_ADDRESSES) {
+    f.x_q = address_at(p.x_q, f.block * ACT_BLOCK);
+    f.x_d = address_at(p.x_d, f.block * 4u);
+    f.x_sums = address_at(p.x_sums, f.block * 4u);
+  }
+  return f;
+}
+
+// What has the same address in all lanes lavapipe reads where no lane is active, too (behind the last iteration of a loop, say): there every
+// address must be one of the token's.
+Input load_iteration_input(From f, uint token, uint j) {
+  if (LANE_ADDRESSES)
+    return load_input(f.x_q, f.x_d, f.x_sums, j);
+  return load_input(p.x_q, p.x_d, p.x_sums, min(f.block + j, token * p.n_granules + p.n_granules - 1u));
 }
 
 // The first row of the invocation.
@@ -46,14 +79,14 @@ uint first_row() {
   return (gl_WorkGroupID.x * LANES + gl_LocalInvocationID.x) * ROWS;
 }
 
-// Adds granules k .. k + n - 1 of the rows from `row` of a tile on. Addresses are indices of uniform bases: lavapipe at 512 bits crashes on others.
+// Adds granules k .. k + n - 1 of the rows from `row` of a tile on.
 void add_granules(Planes w, uint tile, uint row, uint token, uint k, uint n, inout float acc[PRODUCTS]) {
-  uint i = (tile * p.n_granules + k) * TILE_ROWS + row, super = (tile * (p.n_granules / UNIT_GRANULES) + k / UNIT_GRANULES) * TILE_ROWS + row;
+  From f = iteration(w, tile, row, token, k);
   [[unroll]] for (uint j = 0u; j < n; j++) {
-    Input x = load_step_input(token, k, j);
+    Input x = load_iteration_input(f, token, j);
     [[unroll]] for (uint r = 0u; r < PRODUCTS; r++) {
-      uint apart = r / ROWS * p.n_rows, in_tile = j * TILE_ROWS + r % ROWS; // n_rows is a multiple of 32 where there are several matrices
-      Granule g = load_codes(w, i + apart * p.n_granules + in_tile, super + apart * (p.n_granules / UNIT_GRANULES) + r % ROWS,
+      uint m = r / ROWS;
+      Granule g = load_codes(f.w[m], f.i[m] + j * TILE_ROWS + r % ROWS, f.super[m] + r % ROWS,
                              STEP == 8u && CHUNK_LANES > 1u ? j : k % UNIT_GRANULES + j);
       acc[r] = add_granule(acc[r], g, x);
     }

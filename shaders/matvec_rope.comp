@@ -8,7 +8,7 @@
 #include "matvec.glsl"
 #include "arrival.glsl"
 
-layout(constant_id = 2) const int Q4_CACHE = 0; // its type
+layout(constant_id = 3) const int Q4_CACHE = 0; // its type
 
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Then {
   uvec2 positions, rotation, qkv, q, q_d, kv_device, kv_host;

@@ -77,12 +77,11 @@ struct Granule {
 };
 
 // x_f16_to_f32 with fewer operations: the exponents of normal numbers begin where those of subnormal ones end, so y is their value, and
-// half of 2^-14 plus the value of subnormal ones. Of y and 2y - 2^-14 the smaller one is right; nothing here is subnormal in f32.
+// half of 2^-14 plus the value of subnormal ones. Of y and 2y - 2^-14 the smaller one is right; nothing here is subnormal in f32, or negative,
+// so that bits are ordered as the floats are.
 float half_value(uint h) {
-  uint y = ((h & 0x7FFFu) << 13) + 0x38000000u;
-  float normal = x_from_bits(y), other = x_from_bits(y + 0x00800000u) - 6.103515625e-5;
-  float value = other < normal ? other : normal;
-  return x_from_bits(x_bits(value) | (h & 0x8000u) << 16);
+  uint normal = ((h & 0x7FFFu) << 13) + 0x38000000u, other = x_bits(x_from_bits(normal + 0x00800000u) - 6.103515625e-5);
+  return x_from_bits(min(normal, other) | (h & 0x8000u) << 16);
 }
 
 float half_at(uvec2 plane, uint i) {

@@ -144,7 +144,10 @@ static bool check_module(check *c, const spirv_module *module, const options *o)
     n_choices++;
   if (c->id == KERNEL_MATVEC_ROPE)
     c->kv_type = QUANT_Q4_0;
-  n = tuning_choice((uint32_t)(first_random(module, o) >> 32) % n_choices, c->id, constants);
+  uint32_t choice = (uint32_t)(first_random(module, o) >> 32) % n_choices;
+  n = tuning_choice(choice, c->id, constants);
+  while (!tuning_suits(&c->device->info, c->id, constants))
+    n = tuning_choice(choice = (choice + 1) % n_choices, c->id, constants);
   return check_constants(c, module, constants, n, o) && right;
 }
 

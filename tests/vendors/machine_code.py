@@ -127,9 +127,19 @@ def find_loops(nodes, successors):
 
 
 def parse_amd(lines):
-    program = Program("amd")
+    program, in_load = Program("amd"), False
     for line in lines:
-        text = line.split(";")[0].strip()
+        text, _, code = (part.strip() for part in line.partition(";"))
+        # A load of 16 registers of which the last two are VCC: LLVM's disassembler does not know it, and begins anew at its second word.
+        if in_load:
+            in_load = False
+            if " " in code:  # with the instruction behind it
+                program.instructions.append(("unknown", text))
+            continue
+        if text == "(invalid instruction)" and code.startswith("f4"):
+            program.instructions.append(("s_load", text))
+            in_load = True
+            continue
         label = re.fullmatch(r"(BB\d+):", text)
         repeated = re.fullmatch(r"\(then repeated (\d+) times\)", text)
         if label:

@@ -90,6 +90,13 @@ class Loops(unittest.TestCase):
         self.assertEqual(machine_code.loop_cost(program, "matvec_q4_0"), (64 + 3) / 8)
         self.assertIsNone(machine_code.loop_cost(program, "argmax"))
 
+    def test_amd_load_to_vcc(self):
+        alone = "\t(invalid instruction) ; f410170d\n\t(invalid instruction) ; fa000000\ns_endpgm ; bf810000"
+        joined = "\t(invalid instruction) ; f400970d\n\texport pos0 off, off, off, off ; f80000c0 3620201d\ns_endpgm ; bf810000"
+        self.assertEqual([name for name, _ in parse("amd", alone).instructions], ["s_load", "s_endpgm"])
+        self.assertEqual([name for name, _ in parse("amd", joined).instructions], ["s_load", "unknown", "s_endpgm"])
+        self.assertRaises(machine_code.Error, parse, "amd", "\t(invalid instruction) ; 12345678")
+
     def test_intel(self):
         program = parse("intel", INTEL_NESTED)
         self.assertEqual(len(program.instructions), 42)

@@ -53,12 +53,14 @@ static void add_row(tuner *t, const kernel *k, uint32_t choice, double us, bool 
   sheet_cell(&t->sheet, "%s", best ? "best" : "");
 }
 
-/* Microseconds; 0: these models do not launch it. NAN: the device does not compile it, or computes it wrong. */
+/* Microseconds; 0: these models do not launch it. NAN: it does not suit the device, or that does not compile it or computes it wrong. */
 static hn_status time_choice(tuner *t, const kernel *k, const uint32_t *constants, uint32_t n, double *us, hn_error *err) {
   kernels *all = &t->subject.weights->kernels;
   uint64_t digest = 0;
   hn_error why = {0};
   *us = (double)NAN;
+  if (!tuning_suits(&t->m->device->info, k->id, constants))
+    return HN_OK;
   hn_status status = kernels_use_constants(all, k->id, k->type, k->module, constants, n, &why);
   if (status == HN_ERROR_VULKAN)
     return HN_OK;
