@@ -97,22 +97,45 @@ void put_token_factors(uint g, uint token, uint block) {
 #endif
 }
 
-// Granules k .. k + STEP - 1. In place of rows, tokens and granules that do not exist, the last ones are loaded.
-void load_step(uint k) {
+// In place of rows, tokens and granules that do not exist, the last ones are loaded.
+uint granule_at(uint k, uint g) {
+  return min(k + g, p.n_granules - 1u);
+}
+
+uint block_at(uint token, uint granule) {
+  return min(gl_WorkGroupID.y * TOKENS + token, p.n_tokens - 1u) * p.n_granules + granule;
+}
+
+// Of `of` elements, the invocations load element e(0), each the next, then e(1), ...: loops of a known length, else they are not unrolled.
+#define LOADS(of) (((of) + INVOCATIONS - 1u) / INVOCATIONS)
+#define LOADED(of, e) ((of) % INVOCATIONS == 0u || (e) < (of))
+
+uint e(uint n) {
+  return gl_LocalInvocationIndex + n * INVOCATIONS;
+}
+
+void load_weights(uint k) {
   Planes w = Planes(p.w_q, p.w_high, p.w_scale, p.w_d);
   uint n_tiles = (p.n_rows + TILE_ROWS - 1u) / TILE_ROWS;
-  [[unroll]] for (uint e = gl_LocalInvocationIndex; e < STEP * ROWS; e += INVOCATIONS) {
-    uint lane = e % TILE_ROWS, g = e / TILE_ROWS % STEP, tile = e / (TILE_ROWS * STEP);
-    uint from = min(gl_WorkGroupID.x * (ROWS / TILE_ROWS) + tile, n_tiles - 1u), at = min(k + g, p.n_granules - 1u);
-    put_weights(g, tile * TILE_ROWS + lane, load_codes(w, (from * p.n_granules + at) * TILE_ROWS + lane,
-                                                       (from * (p.n_granules / 8u) + at / 8u) * TILE_ROWS + lane, at % 8u));
+  [[unroll]] for (uint n = 0u; n < LOADS(STEP * ROWS); n++) {
+    uint lane = e(n) % TILE_ROWS, g = e(n) / TILE_ROWS % STEP, tile = e(n) / (TILE_ROWS * STEP), at = granule_at(k, g);
+    uint from = min(gl_WorkGroupID.x * (ROWS / TILE_ROWS) + tile, n_tiles - 1u);
+    if (LOADED(STEP * ROWS, e(n)))
+      put_weights(g, tile * TILE_ROWS + lane, load_codes(w, (from * p.n_granules + at) * TILE_ROWS + lane,
+                                                         (from * (p.n_granules / 8u) + at / 8u) * TILE_ROWS + lane, at % 8u));
   }
-  [[unroll]] for (uint e = gl_LocalInvocationIndex; e < STEP * 2u * TOKENS; e += INVOCATIONS) {
-    uint h = e % 2u, g = e / 2u % STEP, token = e / (2u * STEP);
-    uint block = min(gl_WorkGroupID.y * TOKENS + token, p.n_tokens - 1u) * p.n_granules + min(k + g, p.n_granules - 1u);
-    x_codes[(g * 2u + h) * TOKENS + token] = Blocks(p.x_q).at[block][h];
-    if (h == 0u)
-      put_token_factors(g, token, block);
+}
+
+void load_tokens(uint k) {
+  [[unroll]] for (uint n = 0u; n < LOADS(STEP * 2u * TOKENS); n++) {
+    uint h = e(n) % 2u, g = e(n) / 2u % STEP, token = e(n) / (2u * STEP);
+    if (LOADED(STEP * 2u * TOKENS, e(n)))
+      x_codes[(g * 2u + h) * TOKENS + token] = Blocks(p.x_q).at[block_at(token, granule_at(k, g))][h];
+  }
+  [[unroll]] for (uint n = 0u; n < LOADS(STEP * TOKENS); n++) {
+    uint g = e(n) % STEP, token = e(n) / STEP;
+    if (LOADED(STEP * TOKENS, e(n)))
+      put_token_factors(g, token, block_at(token, granule_at(k, g)));
   }
 }
 
@@ -208,7 +231,8 @@ void add_granule_of_tile(uint g) {
 // Granules k .. min(k + STEP, end) - 1.
 void add_shared(uint k, uint end) {
   barrier();
-  load_step(k);
+  load_weights(k);
+  load_tokens(k);
   barrier();
   uint n = STEP == 1u ? 1u : min(STEP, end - k);
   [[dont_unroll]] for (uint g = 0u; g < n; g++)
