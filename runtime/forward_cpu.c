@@ -146,6 +146,14 @@ static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
   return HN_OK;
 }
 
+/* One after the other: here, what a token costs is arithmetic. */
+static hn_status eval_together(forward *const *all, const forward_step *steps, uint32_t n, hn_error *err) {
+  hn_status status = HN_OK;
+  for (uint32_t i = 0; i < n && !status; i++)
+    status = eval(all[i], &steps[i], err);
+  return status;
+}
+
 /* ---- the KV cache ---- */
 
 static uint8_t *block_at(const forward_cpu *f, uint32_t layer, uint32_t block) {
@@ -221,7 +229,7 @@ hn_status forward_cpu_create(const cpu_weights *weights, const forward_params *p
   if (!f)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
   const model_config *c = &weights->config;
-  f->base = (forward){params->n_ctx, params->n_batch, NULL, eval, read_kv, write_kv, destroy};
+  f->base = (forward){params->n_ctx, params->n_batch, NULL, eval, eval_together, read_kv, write_kv, destroy};
   f->weights = weights;
   f->heads = (cpu_heads){c->n_heads, c->n_kv_heads, c->head_dim};
   hn_status status = HN_OK;

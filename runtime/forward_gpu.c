@@ -7,7 +7,15 @@
 #include "sizes.h"
 #include "weights_gpu.h"
 
-typedef struct forward_gpu {
+typedef struct forward_gpu forward_gpu;
+
+typedef struct sequence { /* tokens of a step that follow each other in one session */
+  const forward_gpu *f;   /* the session, with its cache and parts of attention */
+  uint32_t at;            /* the first of them in the step */
+  kv_tokens tokens;
+} sequence;
+
+struct forward_gpu {
   forward base;
   const gpu_weights *weights;
   gpu_cmd *cmd;
@@ -22,8 +30,11 @@ typedef struct forward_gpu {
   layer_then *then; /* (n_layers): what a decode step does behind products; the device has it at then_at */
   VkDeviceAddress then_at;
   uint32_t recorded; /* the kept recording is a decode step for a context of so many blocks; 0: it is not */
-  const forward_step *step; /* of the current call */
-} forward_gpu;
+  /* Of the current call: */
+  const forward_step *step;
+  sequence sequences[FORWARD_ALL_MAX]; /* (n_sequences): the step's tokens */
+  uint32_t n_sequences;
+};
 
 /* ---- recording: each function ends with a barrier, but for those of a layer and the logits ---- */
 
@@ -83,50 +94,93 @@ static layer_cache cache_of(const forward_gpu *f, uint32_t layer) {
                        n_device_blocks(f)};
 }
 
-static VkDeviceAddress positions(const forward_gpu *f, uint32_t n) {
-  return f->input_copy.address + 4ull * n;
+/* Of a sequence in a step of n tokens. */
+static VkDeviceAddress positions(const forward_gpu *f, const sequence *s, uint32_t n) {
+  return f->input_copy.address + 4ull * (n + s->at);
 }
 
-static struct push_rope_store rope_store(const forward_gpu *f, uint32_t layer, uint32_t n) {
+static VkDeviceAddress heads(const forward_gpu *f, const sequence *s) {
+  return f->q + 4ull * s->at * f->weights->config.n_heads * HEAD_WORDS(f->weights->config.head_dim);
+}
+
+static VkDeviceAddress head_scales(const forward_gpu *f, const sequence *s) {
+  return f->q_d + 4ull * s->at * f->weights->config.n_heads * HEAD_SCALES(f->weights->config.head_dim);
+}
+
+static struct push_rope_store rope_store(const forward_gpu *f, uint32_t layer, const sequence *s, uint32_t n) {
   const model_config *c = &f->weights->config;
-  layer_cache cache = cache_of(f, layer);
-  return (struct push_rope_store){positions(f, n), positions(f, n) + 4ull * n, f->qkv, f->q, f->q_d, cache.device, cache.host,
+  layer_cache cache = cache_of(s->f, layer);
+  return (struct push_rope_store){positions(f, s, n), f->input_copy.address + 4ull * (2 * n + (uint64_t)s->at * c->head_dim),
+                                  f->qkv + 4ull * s->at * (q_width(f) + 2 * kv_width(f)), heads(f, s), head_scales(f, s), cache.device, cache.host,
                                   c->n_heads, c->n_kv_heads, c->head_dim, cache.n_device_blocks};
 }
 
-/* From q and the cache to q8 a. */
-static void attend(forward_gpu *f, uint32_t layer, const kv_tokens *tokens) {
+/* Row `at` of a q8 input that is as wide as all heads. */
+static gpu_q8 q8_row(const forward_gpu *f, uint32_t at) {
+  uint64_t blocks = (uint64_t)at * (q_width(f) / ACT_BLOCK);
+  return (gpu_q8){f->a.q + blocks * ACT_BLOCK, f->a.d + 4 * blocks, f->a.sums + 4 * blocks};
+}
+
+/* Whether attention rounds the heads itself. */
+static bool rounds(const forward_gpu *f) {
+  return f->weights->config.head_dim % ACT_BLOCK == 0;
+}
+
+/* Without the barrier. */
+static void attend_sequence(forward_gpu *f, uint32_t layer, const sequence *s) {
   const model_config *c = &f->weights->config;
-  const kernels *k = &f->weights->kernels;
-  layer_cache cache = cache_of(f, layer);
-  uint32_t n = tokens->n;
-  bool rounds = c->head_dim % ACT_BLOCK == 0; /* attention the heads itself */
-  struct push_attention push = {positions(f, n), f->q, f->q_d, cache.device, cache.host, rounds ? 0 : f->o, f->a.q, f->a.d, f->a.sums, f->part_o,
-                                f->part_sums, f->counters, c->n_heads, c->n_kv_heads, c->head_dim, cache.n_device_blocks, n,
+  layer_cache cache = cache_of(s->f, layer);
+  uint32_t n = s->tokens.n;
+  gpu_q8 a = q8_row(f, s->at);
+  VkDeviceAddress o = rounds(f) ? 0 : f->o + 4ull * s->at * q_width(f);
+  struct push_attention push = {positions(f, s, f->step->n), heads(f, s), head_scales(f, s), cache.device, cache.host, o, a.q, a.d, a.sums,
+                                s->f->part_o, s->f->part_sums, s->f->counters, c->n_heads, c->n_kv_heads, c->head_dim, cache.n_device_blocks, n,
                                 kv_score_scale(f->plan.kv_type, c->head_dim)};
-  bool few = n <= FEW_TOKENS && n * kv_blocks(tokens->end) <= f->plan.n_blocks;
-  (few ? kernel_attention : kernel_attention_prompt)(f->cmd, k, f->plan.kv_type, &push, tokens);
+  bool few = n <= FEW_TOKENS && n * kv_blocks(s->tokens.end) <= s->f->plan.n_blocks;
+  (few ? kernel_attention : kernel_attention_prompt)(f->cmd, &f->weights->kernels, f->plan.kv_type, &push, &s->tokens);
+}
+
+/* From q and the caches to q8 a. */
+static void attend(forward_gpu *f, uint32_t layer) {
+  for (uint32_t i = 0; i < f->n_sequences; i++)
+    attend_sequence(f, layer, &f->sequences[i]);
   gpu_cmd_barrier(f->cmd);
-  if (rounds)
+  if (rounds(f))
     return;
-  struct push_quantize quantize = {f->o, f->a.q, f->a.d, f->a.sums, n * (q_width(f) / ACT_BLOCK)};
-  kernel_quantize(f->cmd, k, &quantize);
+  struct push_quantize quantize = {f->o, f->a.q, f->a.d, f->a.sums, f->step->n * (q_width(f) / ACT_BLOCK)};
+  kernel_quantize(f->cmd, &f->weights->kernels, &quantize);
   gpu_cmd_barrier(f->cmd);
+}
+
+/* A product of q, k, v, or of several as one matrix. */
+typedef struct qkv_product {
+  const gpu_matrix *w; /* of no rows: it is part of the one before */
+  uint32_t first_row;  /* among those of all three */
+  VkDeviceAddress bias;
+} qkv_product;
+
+static qkv_product product_of_qkv(const forward_gpu *f, const gpu_layer *l, int m) {
+  const uint32_t first_rows[] = {[WQ] = 0, [WK] = q_width(f), [WV] = q_width(f) + kv_width(f)};
+  const int bias[] = {[WQ] = BQ, [WK] = BK, [WV] = BV};
+  return (qkv_product){&l->joined[m], first_rows[m], l->vectors[bias[m]]};
 }
 
 static void attention(forward_gpu *f, uint32_t layer) {
   const gpu_layer *l = &f->weights->layers[layer];
-  uint32_t n = f->step->n, stride = q_width(f) + 2 * kv_width(f);
-  kv_tokens tokens = {n, f->step->first, f->step->first + n};
+  uint32_t n = f->step->n;
   norm(f, l->vectors[ATTN_NORM]);
-  multiply(f, &l->matrices[WQ], f->a, n, l->vectors[BQ], 0, f->qkv, stride);
-  multiply(f, &l->matrices[WK], f->a, n, l->vectors[BK], 0, f->qkv + 4ull * q_width(f), stride);
-  multiply(f, &l->matrices[WV], f->a, n, l->vectors[BV], 0, f->qkv + 4ull * (q_width(f) + kv_width(f)), stride);
+  for (int m = WQ; m <= WV; m++) {
+    qkv_product p = product_of_qkv(f, l, m);
+    if (p.w->n_rows)
+      multiply(f, p.w, f->a, n, p.bias, 0, f->qkv + 4ull * p.first_row, q_width(f) + 2 * kv_width(f));
+  }
   gpu_cmd_barrier(f->cmd);
-  struct push_rope_store rotate = rope_store(f, layer, n);
-  kernel_rope_store(f->cmd, &f->weights->kernels, f->plan.kv_type, &rotate, &tokens);
+  for (uint32_t i = 0; i < f->n_sequences; i++) {
+    struct push_rope_store rotate = rope_store(f, layer, &f->sequences[i], n);
+    kernel_rope_store(f->cmd, &f->weights->kernels, f->plan.kv_type, &rotate, &f->sequences[i].tokens);
+  }
   gpu_cmd_barrier(f->cmd);
-  attend(f, layer, &tokens);
+  attend(f, layer);
   multiply(f, &l->matrices[WO], f->a, n, l->vectors[BO], f->x, f->x, f->weights->config.n_embd);
   gpu_cmd_barrier(f->cmd);
 }
@@ -185,17 +239,14 @@ static VkDeviceAddress then_at(const forward_gpu *f, const void *then) {
   return f->then_at + (uint64_t)((const uint8_t *)then - (const uint8_t *)f->then);
 }
 
-static void decode_qkv(forward_gpu *f, uint32_t layer, const kv_tokens *tokens) {
-  const gpu_layer *l = &f->weights->layers[layer];
+static void decode_qkv(forward_gpu *f, uint32_t layer) {
   const struct then_rope *then = &f->then[layer].rope;
-  const uint32_t first_rows[] = {[WQ] = 0, [WK] = q_width(f), [WV] = q_width(f) + kv_width(f)};
-  const int bias[] = {[WQ] = BQ, [WK] = BK, [WV] = BV};
   for (int m = WQ; m <= WV; m++) {
-    const gpu_matrix *w = &l->joined[m];
-    gpu_product p = {f->a, l->vectors[bias[m]], 0, f->qkv + 4ull * first_rows[m], 1, q_width(f) + 2 * kv_width(f)};
-    if (!w->n_rows)
+    qkv_product qkv = product_of_qkv(f, &f->weights->layers[layer], m);
+    gpu_product p = {f->a, qkv.bias, 0, f->qkv + 4ull * qkv.first_row, 1, q_width(f) + 2 * kv_width(f)};
+    if (!qkv.w->n_rows)
       continue;
-    kernel_matvec_rope(f->cmd, &f->weights->kernels, w, &p, then, then_at(f, then), first_rows[m], tokens);
+    kernel_matvec_rope(f->cmd, &f->weights->kernels, qkv.w, &p, then, then_at(f, then), qkv.first_row, &f->sequences->tokens);
     gpu_cmd_barrier(f->cmd);
   }
 }
@@ -221,11 +272,11 @@ static void decode_gate_up(forward_gpu *f, const gpu_layer *l) {
   gpu_cmd_barrier(f->cmd);
 }
 
-static void decode_layer(forward_gpu *f, uint32_t layer, const kv_tokens *tokens) {
+static void decode_layer(forward_gpu *f, uint32_t layer) {
   const gpu_layer *l = &f->weights->layers[layer];
   const layer_then *then = &f->then[layer];
-  decode_qkv(f, layer, tokens);
-  attend(f, layer, tokens);
+  decode_qkv(f, layer);
+  attend(f, layer);
   decode_add(f, &l->matrices[WO], f->a, l->vectors[BO], &then->ffn);
   decode_gate_up(f, l);
   decode_add(f, &l->matrices[W_DOWN], f->h, 0, &then->next);
@@ -240,15 +291,15 @@ static uint32_t bucket_of(const forward_gpu *f, uint32_t n_blocks) {
 }
 
 static hn_status record_decode(forward_gpu *f, uint32_t n_blocks, hn_error *err) {
-  kv_tokens tokens = {1, 0, n_blocks * KV_BLOCK};
   hn_status status = gpu_cmd_begin_kept(f->cmd, err);
   if (status)
     return status;
+  f->sequences[0].tokens = (kv_tokens){1, 0, n_blocks * KV_BLOCK};
   copy_input(f);
   embed(f);
   norm(f, f->weights->layers[0].vectors[ATTN_NORM]);
   for (uint32_t i = 0; i < f->weights->config.n_layers; i++)
-    decode_layer(f, i, &tokens);
+    decode_layer(f, i);
   logits(f, f->a, 1);
   return HN_OK;
 }
@@ -300,10 +351,13 @@ static hn_status run_layers(forward_gpu *f, hn_error *err) {
 static void write_input(const forward_gpu *f) {
   const forward_step *step = f->step;
   uint32_t *words = f->input.mapped, *positions = words + step->n;
+  float *rotation = (float *)(void *)(positions + step->n);
   memcpy(words, step->ids, step->n * sizeof *step->ids);
-  for (uint32_t i = 0; i < step->n; i++)
-    positions[i] = step->first + i;
-  rope_fill(&f->weights->rope, step->first, step->n, (float *)(void *)(positions + step->n));
+  for (const sequence *s = f->sequences; s < f->sequences + f->n_sequences; s++) {
+    for (uint32_t i = 0; i < s->tokens.n; i++)
+      positions[s->at + i] = s->tokens.first + i;
+    rope_fill(&f->weights->rope, s->tokens.first, s->tokens.n, rotation + (size_t)s->at * f->weights->config.head_dim);
+  }
 }
 
 static hn_status prompt(forward_gpu *f, hn_error *err) {
@@ -315,15 +369,37 @@ static hn_status prompt(forward_gpu *f, hn_error *err) {
   return gpu_cmd_submit_wait(f->cmd, f->wait_ns, err);
 }
 
-static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
-  forward_gpu *f = (forward_gpu *)base;
+/* Of f->sequences. */
+static hn_status run(forward_gpu *f, const forward_step *step, uint32_t n_sequences, hn_error *err) {
   f->step = step;
+  f->n_sequences = n_sequences;
   if (atomic_load(step->cancel))
     return hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
   write_input(f);
-  hn_status status = step->n == 1 ? decode(f, err) : prompt(f, err);
+  return step->n == 1 ? decode(f, err) : prompt(f, err);
+}
+
+static hn_status eval(forward *base, const forward_step *step, hn_error *err) {
+  forward_gpu *f = (forward_gpu *)base;
+  f->sequences[0] = (sequence){f, 0, {step->n, step->first, step->first + step->n}};
+  hn_status status = run(f, step, 1, err);
   if (!status && step->want == FORWARD_LAST)
     memcpy(step->argmax, (const uint8_t *)f->readback.mapped + row_bytes(f, FORWARD_ALL_MAX), 4);
+  return status;
+}
+
+/* By the first, which has room for the activations of all. */
+static hn_status eval_together(forward *const *all, const forward_step *steps, uint32_t n, hn_error *err) {
+  forward_gpu *f = (forward_gpu *)all[0];
+  int32_t ids[FORWARD_ALL_MAX];
+  for (uint32_t i = 0; i < n; i++) {
+    f->sequences[i] = (sequence){(forward_gpu *)all[i], i, {1, steps[i].first, steps[i].first + 1}};
+    ids[i] = steps[i].ids[0];
+  }
+  const forward_step step = {.ids = ids, .n = n, .want = FORWARD_ALL, .cancel = steps[0].cancel};
+  hn_status status = run(f, &step, n, err);
+  for (uint32_t i = 1; i < n && !status; i++)
+    memcpy(all[i]->logits, f->base.logits + (size_t)i * f->weights->config.n_vocab, row_bytes(f, 1));
   return status;
 }
 
@@ -447,7 +523,7 @@ static hn_status write_then(forward_gpu *f, hn_error *err) {
   for (uint32_t i = 0; i < c->n_layers; i++) {
     const gpu_layer *l = &f->weights->layers[i];
     VkDeviceAddress next = i + 1 < c->n_layers ? l[1].vectors[ATTN_NORM] : f->weights->output_norm;
-    f->then[i].rope = (struct then_rope){rope_store(f, i, 1), f->counters};
+    f->then[i].rope = (struct then_rope){rope_store(f, i, &(sequence){.f = f}, 1), f->counters};
     f->then[i].ffn = (struct then_norm){push_norm(f, l->vectors[FFN_NORM]), f->counters};
     f->then[i].next = (struct then_norm){push_norm(f, next), f->counters};
   }
@@ -460,7 +536,7 @@ hn_status forward_gpu_create(const gpu_weights *weights, const forward_params *p
   forward_gpu *f = calloc(1, sizeof *f);
   if (!f)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
-  f->base = (forward){0, 0, NULL, eval, read_kv, write_kv, destroy};
+  f->base = (forward){0, 0, NULL, eval, eval_together, read_kv, write_kv, destroy};
   f->weights = weights;
   f->wait_ns = gpu_wait_limit_ns(weights->device);
   pthread_mutex_lock(&weights->device->plan_lock);

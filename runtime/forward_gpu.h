@@ -13,6 +13,7 @@ typedef struct gpu_weights_params {
   hn_progress_fn progress; /* NULL: none */
   void *user;
   const char *tuning_dir; /* see tuning_file.h; NULL: none */
+  const gguf_file *file; /* of the model: memory that holds what was loaded is given back; NULL: it is not */
   bool trust; /* take the first variant of each kernel without a self-test: for devices that compute nothing */
   plan_wish wish;
 } gpu_weights_params;

@@ -265,6 +265,7 @@ static hn_status load_weights(hn_model *self, const hn_model_params *params, hn_
   gpu_weights_params load = {.progress = params->progress,
                              .user = params->progress_user,
                              .tuning_dir = params->cache_dir,
+                             .file = self->file,
                              .wish = wish_of(self, &params->plan)};
   return gpu_weights_create(self->device, &self->header, &load, &self->gpu, err);
 }

@@ -391,6 +391,14 @@ typedef bool (*hn_logits_fn)(void *user, size_t index, const float *logits);
 HN_API hn_status hn_session_eval_all(hn_session *session, const int32_t *ids, size_t n, hn_logits_fn fn, void *user,
                                      hn_error *err);
 
+/*
+ * Appends a token to each of n sessions of one model and computes their logits: ids[i] to sessions[i], the same bits as by hn_session_eval of each,
+ * in less time, since weights are read once for all. n: 1 to 32 and at most the first session's n_batch. Errors as of hn_session_eval, of any
+ * session for all: on ARGUMENT (also a session of another model, or one that is there twice), CANCELLED (any of them was) and CONTEXT_FULL all
+ * timelines are as before. Thread-safety: Unsafe (all belong to the calling thread)
+ */
+HN_API hn_status hn_sessions_eval(hn_session *const *sessions, const int32_t *ids, size_t n, hn_error *err);
+
 /* Logits of the last evaluated token, (n_vocab) floats, valid until the next call on the session; NULL before the
  * first evaluation, after one that failed and after a rewind. Thread-safety: Unsafe */
 HN_API const float *hn_session_logits(const hn_session *session);

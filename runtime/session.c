@@ -139,6 +139,61 @@ hn_status hn_session_eval_all(hn_session *session, const int32_t *ids, size_t n,
   return fn ? eval(session, ids, n, fn, user, err) : hn_fail(err, HN_ERROR_ARGUMENT, "no callback for the logits");
 }
 
+/* ---- several sessions together ---- */
+
+static hn_status check_together(hn_session *const *all, const int32_t *ids, size_t n, hn_error *err) {
+  size_t most = n && all[0]->n_batch < FORWARD_ALL_MAX ? all[0]->n_batch : FORWARD_ALL_MAX;
+  hn_status status = HN_OK;
+  if (n == 0 || n > most)
+    return hn_fail(err, HN_ERROR_ARGUMENT, "%zu sessions together: expected 1 to %zu", n, most);
+  for (size_t i = 0; i < n && !status; i++) {
+    if (all[i]->model != all[0]->model)
+      return hn_fail(err, HN_ERROR_ARGUMENT, "session %zu is of another model", i);
+    for (size_t j = 0; j < i; j++)
+      if (all[j] == all[i])
+        return hn_fail(err, HN_ERROR_ARGUMENT, "session %zu is session %zu, too", i, j);
+    status = check(all[i], &ids[i], 1, err);
+  }
+  return status;
+}
+
+/* Behind an evaluation of a token with others. */
+static void end_together(hn_session *self, int32_t id, hn_status status) {
+  if (status) {
+    self->argmax = -1;
+    self->lost = status != HN_ERROR_CANCELLED;
+    return;
+  }
+  self->tokens[self->n_past++] = id;
+  self->last = self->forward->logits;
+  self->argmax = cpu_argmax(self->last, self->model->info.n_vocab);
+}
+
+hn_status hn_sessions_eval(hn_session *const *sessions, const int32_t *ids, size_t n, hn_error *err) {
+  forward *all[FORWARD_ALL_MAX];
+  forward_step steps[FORWARD_ALL_MAX];
+  bool cancelled = false;
+  hn_status status = check_together(sessions, ids, n, err);
+  if (status)
+    return status;
+  for (size_t i = 0; i < n; i++) {
+    hn_session *self = sessions[i];
+    self->last = NULL;
+    all[i] = self->forward;
+    steps[i] = (forward_step){.ids = &ids[i], .n = 1, .first = self->n_past, .want = FORWARD_LAST, .argmax = &self->argmax, .cancel = &self->cancel};
+  }
+  status = n == 1 ? all[0]->eval(all[0], steps, err) : all[0]->eval_together(all, steps, (uint32_t)n, err);
+  for (size_t i = 0; i < n; i++)
+    cancelled |= atomic_exchange(&sessions[i]->cancel, false);
+  if (cancelled && !status)
+    status = hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
+  for (size_t i = 0; i < n; i++)
+    end_together(sessions[i], ids[i], status);
+  return status;
+}
+
+/* ---- the timeline ---- */
+
 const float *hn_session_logits(const hn_session *session) {
   return session->last;
 }
