@@ -22,6 +22,9 @@ typedef enum matmat_constant {
   N_MATMAT_CONSTANTS
 } matmat_constant;
 
+/* Of norm_quant and rope_store: the invocations of a workgroup, which share a token or a head. */
+typedef enum width_constant { WIDTH_INVOCATIONS, N_WIDTH_CONSTANTS } width_constant;
+
 typedef struct matmat_tile { /* what a workgroup computes */
   uint32_t rows, tokens;
 } matmat_tile;

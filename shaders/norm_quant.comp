@@ -2,7 +2,8 @@
 // norm_quant: q8 = quantize(x / sqrt(mean(x^2) + eps) * weight). A workgroup is one token: see norm.glsl. Groups: (n_tokens).
 #include "buffers.glsl"
 
-layout(local_size_x = 256) in; // NORM_LANES: one each
+layout(local_size_x_id = 0) in; // by runtime/tuning.c
+layout(local_size_x = 256) in;
 
 #include "norm.glsl"
 

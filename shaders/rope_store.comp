@@ -3,6 +3,7 @@
 // is a head of q of one token, or of k and v together (they share the words of scales). Groups: (n_heads + n_kv_heads, n_tokens).
 #include "buffers.glsl"
 
+layout(local_size_x_id = 0) in; // by runtime/tuning.c
 layout(local_size_x = 64) in;
 
 layout(push_constant, std430) uniform Push {
