@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE /* madvise */
 #include "gguf.h"
 
 #include <errno.h>
@@ -507,6 +508,12 @@ hn_status gguf_open_memory(const void *data, size_t size, const char *name, gguf
     gguf_close(&file);
   *out = file;
   return status;
+}
+
+void gguf_release(const gguf_file *file, const gguf_tensor *tensor) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE), first = tensor->offset / page * page;
+  if (file->mapped)
+    madvise(file->base + first, tensor->offset + tensor->bytes - first, MADV_DONTNEED); /* advice: it may fail */
 }
 
 void gguf_close(gguf_file **file) {

@@ -69,6 +69,9 @@ hn_status gguf_open_memory(const void *data, size_t size, const char *name, gguf
 
 void gguf_close(gguf_file **file);
 
+/* Lets the system take back the memory that holds a tensor's bytes: where they are needed again, they are read from the file again. */
+void gguf_release(const gguf_file *file, const gguf_tensor *tensor);
+
 /* NULL where there is none. */
 const gguf_value *gguf_find(const gguf_file *file, const char *key);
 const gguf_tensor *gguf_find_tensor(const gguf_file *file, const char *name);

@@ -71,6 +71,8 @@ static hn_status send_matrix(loading *l, const gguf_tensor *tensor, const matrix
     if (status)
       return status;
   }
+  if (l->params.file)
+    gguf_release(l->params.file, tensor);
   return HN_OK;
 }
 

@@ -25,6 +25,7 @@ hn_status subject_init(gpu_device *device, const char *path, const subject_param
   *out = (subject){0};
   hn_status status = subject_open(path, &out->file, &out->header, err);
   gpu_weights_params load = params->weights;
+  load.file = out->file;
   load.wish = (plan_wish){.n_ctx = params->n_ctx, .n_batch = params->n_batch, .kv_type = QUANT_Q8_0, .n_host_layers = -1};
   if (!status)
     status = gpu_weights_create(device, &out->header, &load, &out->weights, err);
