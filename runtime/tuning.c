@@ -86,9 +86,13 @@ static shape choose_shape(const hn_device_info *device) {
   return device->subgroup_size <= 32 ? SHAPE_32 : SHAPE_64;
 }
 
-/* An invocation for each value or so; few where a barrier costs a switch of stacks for each vector of a workgroup, on CPUs. */
-static const uint32_t widths[N_KERNELS] = {[KERNEL_NORM_QUANT] = 256, [KERNEL_ROPE_STORE] = 64};
-enum { SOFTWARE_WIDTH = 16 };
+/* An invocation for each value or so. On CPUs one vector, or few invocations: there a barrier switches between the stacks of all vectors. */
+static const uint32_t widths[N_KERNELS] = {[KERNEL_NORM_QUANT] = 256, [KERNEL_ROPE_STORE] = 64, [KERNEL_ATTENTION] = 64, [KERNEL_ATTENTION_PROMPT] = 64};
+enum { MIN_WIDTH = 8 /* PROMPT_ROWS */, SOFTWARE_WIDTH = 16 };
+
+static uint32_t software_width(const hn_device_info *device) {
+  return device->subgroup_size < SOFTWARE_WIDTH ? MIN_WIDTH : SOFTWARE_WIDTH;
+}
 
 static uint32_t put_width(uint32_t width, uint32_t constants[GPU_MAX_CONSTANTS]) {
   constants[WIDTH_INVOCATIONS] = width;
@@ -98,8 +102,8 @@ static uint32_t put_width(uint32_t width, uint32_t constants[GPU_MAX_CONSTANTS])
 uint32_t tuning_choice(uint32_t choice, kernel_id id, uint32_t constants[GPU_MAX_CONSTANTS]) {
   if (is_matvec(id) && choice < 2 * N_SHAPES - 1) /* those that have addresses of the lanes' own without them, too */
     return put_shape((shape)(choice < N_SHAPES ? choice : choice - N_SHAPES + SHAPE_16), choice < N_SHAPES, constants);
-  if (widths[id] && choice < 2)
-    return put_width(choice == 0 ? widths[id] : SOFTWARE_WIDTH, constants);
+  if (widths[id] && choice < 3)
+    return put_width(choice == 0 ? widths[id] : choice == 1 ? MIN_WIDTH : SOFTWARE_WIDTH, constants);
   return id == KERNEL_MATMAT && choice < N_TILES ? put_tile((tile)choice, constants) : 0;
 }
 
@@ -107,7 +111,7 @@ uint32_t tuning_of(const hn_device_info *device, kernel_id id, const spirv_modul
   if (is_matvec(id))
     return put_shape(choose_shape(device), device->fast_integer_dot_product || *module->variant, constants);
   if (widths[id])
-    return put_width(device->type == HN_DEVICE_SOFTWARE ? SOFTWARE_WIDTH : widths[id], constants);
+    return put_width(device->type == HN_DEVICE_SOFTWARE ? software_width(device) : widths[id], constants);
   return id == KERNEL_MATMAT ? put_tile(choose_tile(device, module), constants) : 0;
 }
 

@@ -22,7 +22,7 @@ typedef enum matmat_constant {
   N_MATMAT_CONSTANTS
 } matmat_constant;
 
-/* Of norm_quant and rope_store: the invocations of a workgroup, which share a token or a head. */
+/* Of norm_quant, rope_store and both of attention: the invocations of a workgroup. */
 typedef enum width_constant { WIDTH_INVOCATIONS, N_WIDTH_CONSTANTS } width_constant;
 
 typedef struct matmat_tile { /* what a workgroup computes */

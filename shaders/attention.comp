@@ -13,8 +13,8 @@ layout(buffer_reference, std430, buffer_reference_align = 8) coherent buffer Par
 
 // A block's sums, of a word of the values by several lanes; then factors: see attention_merge.glsl.
 shared vec4 pool[ROWS][KV_BLOCK];
-shared float inverses[ROWS];
-shared float results[ROWS * TILE_DIMS];
+shared Sums totals[ROWS]; // of the block, or of all that are merged
+shared vec4 results[ROWS * TILE_DIMS / 4u];
 
 uint group_size() {
   return p.n_heads / p.n_kv_heads;
@@ -27,20 +27,19 @@ uint part_of(uint block, uint row) {
 
 // Sums of weights . values for words first_word .. first_word + n_words - 1, of each word by lanes that share the positions. They stay below
 // 2^24, so that floats hold them.
-void sum_values(KvBlock kv, uint first_word, uint n_words, uint n) {
-  uint n_slices = KV_BLOCK / n_words, word = gl_LocalInvocationIndex % n_words, which = Q4 != 0 ? word / (HEAD_BLOCK / 4u) : 0u;
+void sum_values(KvBlock kv, uint lane, uint first_word, uint n_words, uint n) {
+  uint n_slices = KV_BLOCK / n_words, word = lane % n_words, which = Q4 != 0 ? word / (HEAD_BLOCK / 4u) : 0u;
   integer4 sums[ROWS];
   for (uint t = 0u; t < ROWS; t++)
     sums[t] = integer4(0);
-  if (gl_LocalInvocationIndex < n_slices * n_words)
-    for (uint i = gl_LocalInvocationIndex / n_words; i < n; i += n_slices) {
+  if (lane < n_slices * n_words)
+    for (uint i = lane / n_words; i < n; i += n_slices) {
       uint value = value_word(kv, i, first_word + word);
       for (uint t = 0u; t < ROWS; t++)
         sums[t] = add_bytes(sums[t], value, weights[which][i * ROWS + t]);
     }
   for (uint t = 0u; t < ROWS; t++)
-    pool[t][gl_LocalInvocationIndex] = vec4(sums[t]);
-  barrier();
+    pool[t][lane] = vec4(sums[t]);
 }
 
 vec4 part_values(uint row, uint word, uint n_words) {
@@ -50,13 +49,15 @@ vec4 part_values(uint row, uint word, uint n_words) {
   return sum * units[Q4 != 0 ? word / (HEAD_BLOCK / 4u) : 0u][row];
 }
 
-// Element `at`, four dimensions, of the results, which are `width` of them for each row, from first_dim on.
-void put_result(uint first, uint first_dim, uint width, uint at, vec4 o) {
-  vec4 x = o * inverses[at / width];
-  for (uint i = 0u; i < 4u; i++) {
-    results[4u * at + i] = x_zero_tiny(x[i]);
-    if (present(p.o))
-      FloatsOut(p.o).at[(gl_WorkGroupID.x * group_size() + first + at / width) * p.head_dim + first_dim + at % width * 4u + i] = x_zero_tiny(x[i]);
+// Makes elements of four dimensions results: `width` of them for each row, from first_dim on.
+void finish_results(uint first, uint n_rows, uint first_dim, uint width) {
+  for (uint at = gl_LocalInvocationIndex; at < n_rows * width; at += INVOCATIONS) {
+    vec4 x = results[at] * x_rcp(totals[at / width].l);
+    for (uint i = 0u; i < 4u; i++) {
+      results[at][i] = x_zero_tiny(x[i]);
+      if (present(p.o))
+        FloatsOut(p.o).at[(gl_WorkGroupID.x * group_size() + first + at / width) * p.head_dim + first_dim + at % width * 4u + i] = x_zero_tiny(x[i]);
+    }
   }
 }
 
@@ -65,10 +66,10 @@ void store_results(uint first, uint n_rows, uint first_dim, uint width) {
   uint blocks = 4u * width / ACT_BLOCK, query = gl_WorkGroupID.x * group_size() + first;
   barrier();
   if (!present(p.o))
-    for (uint i = gl_LocalInvocationIndex; i < n_rows * blocks; i += 64u) {
+    for (uint i = gl_LocalInvocationIndex; i < n_rows * blocks; i += INVOCATIONS) {
       float x[ACT_BLOCK];
       for (uint j = 0u; j < ACT_BLOCK; j++)
-        x[j] = results[i * ACT_BLOCK + j];
+        x[j] = results[i * (ACT_BLOCK / 4u) + j / 4u][j % 4u];
       store_block(Q8Row(p.a_q, p.a_d, p.a_sums), ((query + i / blocks) * p.head_dim + first_dim) / ACT_BLOCK + i % blocks, x);
     }
   barrier();
@@ -76,29 +77,34 @@ void store_results(uint first, uint n_rows, uint first_dim, uint width) {
 
 // The block's part of some heads; where it is the only one, their results.
 void attend(KvBlock kv, uint first, uint n, bool alone) {
-  uint n_rows = min(group_size() - first, uint(ROWS)), queries[ROWS];
+  uint n_rows = min(group_size() - first, uint(ROWS)), queries[ROWS], lane = gl_LocalInvocationIndex;
   for (uint t = 0u; t < ROWS; t++)
     queries[t] = gl_WorkGroupID.x * group_size() + first + t;
+  if (lane < ROWS)
+    row_n[lane] = n;
   score_rows(kv, queries, n_rows, n);
+  softmax_rows();
   for (uint first_dim = 0u; first_dim < p.head_dim; first_dim += TILE_DIMS) {
-    Sums sums = weigh_rows(kv, n, n, first_dim);
-    if (MY_FIRST == 0u) {
-      inverses[MY_ROW] = x_rcp(sums.l);
-      if (!alone && MY_ROW < n_rows)
-        PartSums(p.part_sums).at[part_of(gl_WorkGroupID.y, first + MY_ROW)] = vec2(sums.m, sums.l);
-    }
-    barrier();
     uint n_words = min(HEAD_WORDS(p.head_dim) - first_dim / 4u, TILE_DIMS / 4u), width = min(p.head_dim - first_dim, TILE_DIMS) / 4u;
-    sum_values(kv, first_dim / 4u, n_words, n);
-    for (uint i = gl_LocalInvocationIndex; i < n_rows * width; i += 64u) {
+    weigh_rows(kv, n, first_dim);
+    if (lane < ROWS)
+      totals[lane] = sums_of_row(lane);
+    barrier();
+    if (!alone && lane < n_rows)
+      PartSums(p.part_sums).at[part_of(gl_WorkGroupID.y, first + lane)] = vec2(totals[lane].m, totals[lane].l);
+    EACH_LANE(sum_values(kv, lane, first_dim / 4u, n_words, n))
+    barrier();
+    for (uint i = lane; i < n_rows * width; i += INVOCATIONS) {
       vec4 o = part_values(i / width, i % width, n_words);
       if (alone)
-        put_result(first, first_dim, width, i, o);
+        results[i] = o;
       else
         PartValues(p.part_o).at[part_of(gl_WorkGroupID.y, first + i / width) * (p.head_dim / 4u) + first_dim / 4u + i % width] = o;
     }
-    if (alone)
+    if (alone) {
+      finish_results(first, n_rows, first_dim, width);
       store_results(first, n_rows, first_dim, width);
+    }
   }
 }
 

@@ -1,11 +1,24 @@
 // attention.glsl: the softmax of ROWS queries over a block of the cache, for attention.comp and attention_prompt.comp, which define ROWS
-// first. A workgroup is 64 lanes. For the scores, a lane is a position, whose key it reads once for all rows; then lanes
-// are rows: ROW_LANES of them share a row, and each has the positions j, j + ROW_LANES, ... of it.
+// first. A workgroup works as 64 lanes, of which an invocation is one or, on a CPU, several; what a lane keeps behind a barrier lies in shared
+// memory. For the scores, a lane is a position, whose key it reads once for all rows; then lanes are rows: ROW_LANES of them share
+// a row, and each has the positions j, j + ROW_LANES, ... of it.
+#extension GL_EXT_control_flow_attributes : require
 #include "buffers.glsl"
 #include "integers.glsl"
 #include "activations.glsl"
 
+layout(constant_id = 0) const uint INVOCATIONS = 64u; // by runtime/tuning.c
+layout(local_size_x_id = 0) in;
 layout(local_size_x = 64) in; // KV_BLOCK; head_dim <= 256
+
+// A loop over the lanes of an invocation; none where there is one.
+#define EACH_LANE(work)                                                                                      \
+  if (INVOCATIONS == KV_BLOCK) {                                                                             \
+    uint lane = gl_LocalInvocationIndex;                                                                     \
+    work;                                                                                                    \
+  } else {                                                                                                   \
+    [[dont_unroll]] for (uint lane = gl_LocalInvocationIndex; lane < KV_BLOCK; lane += INVOCATIONS) { work; } \
+  }
 
 layout(push_constant, std430) uniform Push {
   uvec2 positions, q, q_d, kv_device, kv_host, o, a_q, a_d, a_sums, part_o, part_sums, counters;
@@ -20,12 +33,11 @@ layout(push_constant, std430) uniform Push {
 
 #define LOWEST x_from_bits(0xFF7FFFFFu) // the lowest finite number
 #define ROW_LANES (KV_BLOCK / ROWS)
-#define MY_ROW (gl_LocalInvocationIndex / ROW_LANES)
-#define MY_FIRST (gl_LocalInvocationIndex % ROW_LANES)
 
-shared float scores[ROWS][KV_BLOCK];
+shared uint row_n[ROWS];             // positions of the block that a row sees: the first ones
+shared float scores[ROWS][KV_BLOCK]; // then e^(score - maximum)
 shared float value_scales[MAX_VALUE_SCALES][KV_BLOCK];
-shared float row_max[ROWS][ROW_LANES], row_sum[ROWS][ROW_LANES];
+shared float row_max[ROWS][ROW_LANES], row_sum[ROWS][ROW_LANES], row_m[ROWS];
 shared uint scale_max[MAX_VALUE_SCALES][ROWS][ROW_LANES];
 shared int weights[MAX_VALUE_SCALES][KV_BLOCK * ROWS]; // of a position all rows
 shared float units[MAX_VALUE_SCALES][ROWS];            // what a weight of 1 stands for
@@ -55,27 +67,30 @@ int dot_block(uint query_block, uvec4 k0, uvec4 k1) {
   return int(dot);
 }
 
-// scores = q . k * scale of n_rows queries and n positions, each one sum from left to right.
-void score_rows(KvBlock kv, uint queries[ROWS], uint n_rows, uint n) {
-  uint at = gl_LocalInvocationIndex, blocks = HEAD_SCALES(p.head_dim);
-  if (at < n) {
-    float total[ROWS];
+// Of position `at`: scores = q . k * scale of n_rows queries, each one sum from left to right.
+void score_position(KvBlock kv, uint at, uint queries[ROWS], uint n_rows) {
+  float total[ROWS];
+  uint blocks = HEAD_SCALES(p.head_dim);
+  for (uint t = 0u; t < ROWS; t++)
+    total[t] = 0.0;
+  for (uint b = 0u; b < blocks; b++) {
+    uvec4 k0, k1;
+    load_key(kv, at, b, k0, k1);
+    float k_d = key_scale(kv, at, b);
     for (uint t = 0u; t < ROWS; t++)
-      total[t] = 0.0;
-    for (uint b = 0u; b < blocks; b++) {
-      uvec4 k0, k1;
-      load_key(kv, at, b, k0, k1);
-      float k_d = key_scale(kv, at, b);
-      for (uint t = 0u; t < ROWS; t++)
-        if (t < n_rows) {
-          uint query_block = queries[t] * blocks + b;
-          float d = k_d * Floats(p.q_d).at[query_block];
-          total[t] = total[t] + float(dot_block(query_block, k0, k1)) * d;
-        }
-    }
-    for (uint t = 0u; t < ROWS; t++)
-      scores[t][at] = total[t] * p.scale;
+      if (t < n_rows) {
+        uint query_block = queries[t] * blocks + b;
+        float d = k_d * Floats(p.q_d).at[query_block];
+        total[t] = total[t] + float(dot_block(query_block, k0, k1)) * d;
+      }
   }
+  for (uint t = 0u; t < ROWS; t++)
+    scores[t][at] = total[t] * p.scale;
+}
+
+// Of n positions.
+void score_rows(KvBlock kv, uint queries[ROWS], uint n_rows, uint n) {
+  EACH_LANE(if (lane < n) score_position(kv, lane, queries, n_rows))
   barrier();
 }
 
@@ -83,64 +98,97 @@ struct Sums { // of a softmax over some positions
   float m, l; // maximum, sum of e^(score - m)
 };
 
-// The softmax of my row over its first n of the n_loaded positions that have scores: its sums, and its weights as integers for TILE_DIMS values
-// from first_dim on. A barrier must follow before these are read.
-// A maximum is the same in any order, and the bits of floats that are not negative are ordered as the floats are.
-Sums weigh_rows(KvBlock kv, uint n_loaded, uint n, uint first_dim) {
-  uint first_scale = Q4 != 0 ? first_dim / HEAD_BLOCK : 0u, n_scales = min(VALUE_SCALES - first_scale, uint(MAX_VALUE_SCALES));
-  for (uint s = 0u; s < n_scales; s++)
-    value_scales[s][gl_LocalInvocationIndex] =
-        gl_LocalInvocationIndex < n_loaded ? value_scale(kv, gl_LocalInvocationIndex, first_scale + s) : 0.0;
-  float e[ROWS], sum[ROWS], lanes[ROW_LANES];
+// Of a row's lane: the maximum of its scores, which is the same in any order.
+void find_maximum(uint lane) {
+  uint row = lane / ROW_LANES, first = lane % ROW_LANES;
   float largest = LOWEST;
   for (uint i = 0u; i < ROWS; i++) {
-    uint at = MY_FIRST + ROW_LANES * i;
-    e[i] = at < n ? scores[MY_ROW][at] : LOWEST;
-    largest = e[i] > largest ? e[i] : largest;
+    uint at = first + ROW_LANES * i;
+    float score = at < row_n[row] ? scores[row][at] : LOWEST;
+    largest = score > largest ? score : largest;
   }
-  row_max[MY_ROW][MY_FIRST] = largest;
-  barrier();
-  Sums r;
-  r.m = LOWEST;
+  row_max[row][first] = largest;
+}
+
+void exponentiate(uint lane) {
+  uint row = lane / ROW_LANES, first = lane % ROW_LANES;
+  float sum[ROWS], m = LOWEST;
   for (uint i = 0u; i < ROW_LANES; i++)
-    r.m = row_max[MY_ROW][i] > r.m ? row_max[MY_ROW][i] : r.m;
-  float top = n == 0u ? 0.0 : r.m; // what is not visible becomes 0 in either case
+    m = row_max[row][i] > m ? row_max[row][i] : m;
+  float top = row_n[row] == 0u ? 0.0 : m; // what is not visible becomes 0 in either case
   for (uint i = 0u; i < ROWS; i++) {
-    e[i] = x_exp(e[i] - top);
-    sum[i] = e[i];
+    uint at = first + ROW_LANES * i;
+    sum[i] = x_exp((at < row_n[row] ? scores[row][at] : LOWEST) - top);
+    scores[row][at] = sum[i];
   }
   for (uint width = ROWS / 2u; width > 0u; width /= 2u)
     for (uint i = 0u; i < width; i++)
       sum[i] = sum[i] + sum[i + width];
-  row_sum[MY_ROW][MY_FIRST] = sum[0];
+  row_sum[row][first] = sum[0];
+  if (first == 0u)
+    row_m[row] = m;
+}
+
+void load_scales(KvBlock kv, uint at, uint n_loaded, uint first_scale, uint n_scales) {
+  for (uint s = 0u; s < n_scales; s++)
+    value_scales[s][at] = at < n_loaded ? value_scale(kv, at, first_scale + s) : 0.0;
+}
+
+// The bits of floats that are not negative are ordered as the floats are.
+void find_largest(uint lane, uint n_scales) {
+  uint row = lane / ROW_LANES, first = lane % ROW_LANES;
   for (uint s = 0u; s < n_scales; s++) {
     uint a = 0u;
     for (uint i = 0u; i < ROWS; i++)
-      a = max(a, floatBitsToUint(e[i] * value_scales[s][MY_FIRST + ROW_LANES * i]) & 0x7FFFFFFFu);
-    scale_max[s][MY_ROW][MY_FIRST] = a;
+      a = max(a, floatBitsToUint(scores[row][first + ROW_LANES * i] * value_scales[s][first + ROW_LANES * i]) & 0x7FFFFFFFu);
+    scale_max[s][row][first] = a;
   }
-  barrier();
-  for (uint i = 0u; i < ROW_LANES; i++)
-    lanes[i] = row_sum[MY_ROW][i];
-  for (uint width = ROW_LANES / 2u; width > 0u; width /= 2u)
-    for (uint i = 0u; i < width; i++)
-      lanes[i] = lanes[i] + lanes[i + width];
-  r.l = lanes[0];
+}
+
+void round_weights(uint lane, uint n_scales) {
+  uint row = lane / ROW_LANES, first = lane % ROW_LANES;
   for (uint s = 0u; s < n_scales; s++) {
     uint largest_bits = 0u;
     for (uint i = 0u; i < ROW_LANES; i++)
-      largest_bits = max(largest_bits, scale_max[s][MY_ROW][i]);
+      largest_bits = max(largest_bits, scale_max[s][row][i]);
     float a = uintBitsToFloat(largest_bits);
     bool zero = !(a >= X_TINY);
     float to_integer = zero ? 0.0 : P_MAX * x_rcp(a);
     for (uint i = 0u; i < ROWS; i++) {
-      uint at = MY_FIRST + ROW_LANES * i;
-      weights[s][at * ROWS + MY_ROW] = x_round((e[i] * value_scales[s][at]) * to_integer);
+      uint at = first + ROW_LANES * i;
+      weights[s][at * ROWS + row] = x_round((scores[row][at] * value_scales[s][at]) * to_integer);
     }
-    if (MY_FIRST == 0u)
-      units[s][MY_ROW] = zero ? 0.0 : a * P_STEP;
+    if (first == 0u)
+      units[s][row] = zero ? 0.0 : a * P_STEP;
   }
-  return r;
+}
+
+// Of the softmax of a row.
+Sums sums_of_row(uint row) {
+  float lanes[ROW_LANES];
+  for (uint i = 0u; i < ROW_LANES; i++)
+    lanes[i] = row_sum[row][i];
+  for (uint width = ROW_LANES / 2u; width > 0u; width /= 2u)
+    for (uint i = 0u; i < width; i++)
+      lanes[i] = lanes[i] + lanes[i + width];
+  return Sums(row_m[row], lanes[0]);
+}
+
+// The softmax of each row over the first row_n of the positions that have scores; behind a barrier, row_m and row_sum have its sums.
+void softmax_rows() {
+  EACH_LANE(find_maximum(lane))
+  barrier();
+  EACH_LANE(exponentiate(lane))
+}
+
+// Its weights as integers for TILE_DIMS values from first_dim on, of n_loaded positions. A barrier must follow before these are read.
+void weigh_rows(KvBlock kv, uint n_loaded, uint first_dim) {
+  uint first_scale = Q4 != 0 ? first_dim / HEAD_BLOCK : 0u, n_scales = min(VALUE_SCALES - first_scale, uint(MAX_VALUE_SCALES));
+  EACH_LANE(load_scales(kv, lane, n_loaded, first_scale, n_scales))
+  barrier();
+  EACH_LANE(find_largest(lane, n_scales))
+  barrier();
+  EACH_LANE(round_weights(lane, n_scales))
 }
 
 // Four bytes: values 4 * word .. 4 * word + 3 of position `at`.

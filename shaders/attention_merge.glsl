@@ -3,40 +3,54 @@
 
 #define RUN uint(KV_BLOCK)           // blocks
 #define RUN_BLOCKS (RUN / ROW_LANES) // of a lane
-#define N_ELEMENTS (ROWS * TILE_DIMS / 256u) // of a lane: four dimensions of a row each
 #define LOADS 8u                     // a divisor of RUN
 
-// The sums up to the end of a run. In pool: what is multiplied with values before a block, with its own, and its l times that. Blocks beyond
-// the last change nothing.
-Sums merge_run(Sums total, uint first, uint block, uint n_blocks) {
-  uint mine = MY_FIRST * RUN_BLOCKS;
+vec2 part_sums(uint first, uint row, uint block, uint n_blocks) {
+  bool there = block < n_blocks && first + row < group_size();
+  return there ? PartSums(p.part_sums).at[part_of(block, first + row)] : vec2(LOWEST, 0.0);
+}
+
+void find_run_maximum(uint lane, uint first, uint block, uint n_blocks) {
   float run_max = LOWEST;
-  Sums parts[RUN_BLOCKS], before = total;
-  barrier();
   for (uint i = 0u; i < RUN_BLOCKS; i++) {
-    bool there = block + mine + i < n_blocks && first + MY_ROW < group_size();
-    vec2 part = there ? PartSums(p.part_sums).at[part_of(block + mine + i, first + MY_ROW)] : vec2(LOWEST, 0.0);
-    parts[i].m = part.x;
-    parts[i].l = part.y;
-    run_max = part.x > run_max ? part.x : run_max;
+    float m = part_sums(first, lane / ROW_LANES, block + lane % ROW_LANES * RUN_BLOCKS + i, n_blocks).x;
+    run_max = m > run_max ? m : run_max;
   }
-  row_max[MY_ROW][MY_FIRST] = run_max;
-  barrier();
-  for (uint i = 0u; i < MY_FIRST; i++)
-    before.m = row_max[MY_ROW][i] > before.m ? row_max[MY_ROW][i] : before.m;
+  row_max[lane / ROW_LANES][lane % ROW_LANES] = run_max;
+}
+
+// In pool: what is multiplied with values before a block, with its own, and its l times that.
+void find_factors(uint lane, uint first, uint block, uint n_blocks) {
+  uint row = lane / ROW_LANES, mine = lane % ROW_LANES * RUN_BLOCKS;
+  Sums before = totals[row];
+  for (uint i = 0u; i < lane % ROW_LANES; i++)
+    before.m = row_max[row][i] > before.m ? row_max[row][i] : before.m;
   for (uint i = 0u; i < RUN_BLOCKS; i++) {
+    vec2 part = part_sums(first, row, block + mine + i, n_blocks);
     float keep, add;
-    before = merge(before, parts[i], keep, add);
-    pool[MY_ROW][mine + i] = vec4(keep, add, parts[i].l * add, 0.0);
+    before = merge(before, Sums(part.x, part.y), keep, add);
+    pool[row][mine + i] = vec4(keep, add, part.y * add, 0.0);
   }
+}
+
+// Totals up to the end of a run. Blocks beyond the last change nothing.
+void merge_run(uint first, uint block, uint n_blocks) {
   barrier();
+  EACH_LANE(find_run_maximum(lane, first, block, n_blocks))
+  barrier();
+  EACH_LANE(find_factors(lane, first, block, n_blocks))
+  barrier();
+  uint row = gl_LocalInvocationIndex;
+  if (row >= ROWS)
+    return;
+  Sums total = totals[row];
   for (uint i = 0u; i < ROW_LANES; i++)
-    total.m = row_max[MY_ROW][i] > total.m ? row_max[MY_ROW][i] : total.m;
+    total.m = row_max[row][i] > total.m ? row_max[row][i] : total.m;
   for (uint i = 0u; i < min(n_blocks - block, RUN); i++) {
-    float kept = total.l * pool[MY_ROW][i].x;
-    total.l = kept + pool[MY_ROW][i].z;
+    float kept = total.l * pool[row][i].x;
+    total.l = kept + pool[row][i].z;
   }
-  return total;
+  totals[row] = total;
 }
 
 // o, four dimensions, merged with the parts of n blocks. Several are loaded at a time, so that each need not be waited for.
@@ -56,34 +70,23 @@ vec4 merge_values(vec4 o, uint row, uint at, uint stride, uint n) {
 
 // The results of some heads.
 void merge_rows(uint first, uint n_rows, uint n_blocks) {
-  uint width = p.head_dim / 4u, n = n_rows * width;
-  Sums total;
-  total.m = LOWEST;
-  total.l = 0.0;
-  vec4 o[N_ELEMENTS];
-  for (uint e = 0u; e < N_ELEMENTS; e++)
-    o[e] = vec4(0.0);
+  uint width = p.head_dim / 4u, n = n_rows * width, lane = gl_LocalInvocationIndex;
+  if (lane < ROWS)
+    totals[lane] = Sums(LOWEST, 0.0);
+  for (uint i = lane; i < n; i += INVOCATIONS)
+    results[i] = vec4(0.0);
   for (uint block = 0u; block < n_blocks; block += RUN) {
-    total = merge_run(total, first, block, n_blocks);
-    for (uint e = 0u; e < N_ELEMENTS; e++) {
-      uint i = gl_LocalInvocationIndex + 64u * e;
-      if (i < n)
-        o[e] = merge_values(o[e], i / width, part_of(block, first) * width + i, group_size() * width, min(n_blocks - block, RUN));
-    }
+    merge_run(first, block, n_blocks);
+    for (uint i = lane; i < n; i += INVOCATIONS)
+      results[i] = merge_values(results[i], i / width, part_of(block, first) * width + i, group_size() * width, min(n_blocks - block, RUN));
   }
-  if (MY_FIRST == 0u)
-    inverses[MY_ROW] = x_rcp(total.l);
   barrier();
-  for (uint e = 0u; e < N_ELEMENTS; e++) {
-    uint i = gl_LocalInvocationIndex + 64u * e;
-    if (i < n)
-      put_result(first, 0u, width, i, o[e]);
-  }
+  finish_results(first, n_rows, 0u, width);
   store_results(first, n_rows, 0u, width);
 }
 
 void merge_all(uint n_blocks) {
-  uint at_once = min(N_ELEMENTS * 64u / (p.head_dim / 4u), uint(ROWS));
+  uint at_once = min(uint(ROWS) * TILE_DIMS / p.head_dim, uint(ROWS));
   for (uint first = 0u; first < group_size(); first += at_once)
     merge_rows(first, min(group_size() - first, at_once), n_blocks);
 }

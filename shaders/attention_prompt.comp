@@ -8,7 +8,8 @@
 #include "attention.glsl"
 
 shared float keeps[ROWS], adds[ROWS];
-shared float tile[ROWS][TILE_DIMS];
+shared Sums totals[ROWS];
+shared float tile[ROWS][TILE_DIMS]; // o
 
 uint row_of(uint i) { // of the key head; those beyond the last repeat it
   return min(gl_WorkGroupID.x * ROWS + i, p.n_tokens * (p.n_heads / p.n_kv_heads) - 1u);
@@ -24,9 +25,16 @@ uint visible(uint row) {
   return Words(p.positions).at[row / (p.n_heads / p.n_kv_heads)] + 1u;
 }
 
-// o = o * keep + the block's part, for the lane's two dimensions of each row
-void add_values(KvBlock kv, uint pair, uint n, inout vec2 o[ROWS]) {
-  uint which = Q4 != 0 ? gl_LocalInvocationIndex / (HEAD_BLOCK / 2u) : 0u, shift = 16u * (pair & 1u);
+void merge_row(uint row) {
+  float keep, add;
+  totals[row] = merge(totals[row], sums_of_row(row), keep, add);
+  keeps[row] = keep;
+  adds[row] = add;
+}
+
+// o = o * keep + the block's part, for two dimensions of each row.
+void add_values(KvBlock kv, uint lane, uint first_dim, uint n) {
+  uint pair = first_dim / 2u + lane, which = Q4 != 0 ? lane / (HEAD_BLOCK / 2u) : 0u, shift = 16u * (pair & 1u);
   integer2 sums[ROWS];
   for (uint t = 0u; t < ROWS; t++)
     sums[t] = integer2(0);
@@ -38,64 +46,66 @@ void add_values(KvBlock kv, uint pair, uint n, inout vec2 o[ROWS]) {
     }
   for (uint t = 0u; t < ROWS; t++)
     for (uint i = 0u; i < 2u; i++) {
-      float kept = o[t][i] * keeps[t], added = (float(sums[t][i]) * units[which][t]) * adds[t];
-      o[t][i] = kept + added;
+      float kept = tile[t][2u * lane + i] * keeps[t], added = (float(sums[t][i]) * units[which][t]) * adds[t];
+      tile[t][2u * lane + i] = kept + added;
     }
 }
 
-void store(uint first_dim, float inverse, vec2 o[ROWS]) {
-  uint lane = gl_LocalInvocationIndex, n_rows = p.n_tokens * (p.n_heads / p.n_kv_heads) - gl_WorkGroupID.x * ROWS;
-  barrier();
-  if (MY_FIRST == 0u)
-    keeps[MY_ROW] = inverse;
-  barrier();
+void clear_values(uint lane) {
   for (uint t = 0u; t < ROWS; t++)
-    for (uint i = 0u; i < 2u; i++)
-      tile[t][2u * lane + i] = x_zero_tiny(o[t][i] * keeps[t]);
+    tile[t][2u * lane] = tile[t][2u * lane + 1u] = 0.0;
+}
+
+void store(uint first_dim) {
+  uint n_rows = p.n_tokens * (p.n_heads / p.n_kv_heads) - gl_WorkGroupID.x * ROWS;
+  if (gl_LocalInvocationIndex < ROWS)
+    keeps[gl_LocalInvocationIndex] = x_rcp(totals[gl_LocalInvocationIndex].l);
   barrier();
   if (present(p.o)) {
-    for (uint i = lane; i < ROWS * TILE_DIMS; i += 64u) {
+    for (uint i = gl_LocalInvocationIndex; i < ROWS * TILE_DIMS; i += INVOCATIONS) {
       uint row = i / TILE_DIMS, dim = first_dim + i % TILE_DIMS;
       if (row < n_rows && dim < p.head_dim)
-        FloatsOut(p.o).at[query_of(row) * p.head_dim + dim] = tile[row][i % TILE_DIMS];
+        FloatsOut(p.o).at[query_of(row) * p.head_dim + dim] = x_zero_tiny(tile[row][i % TILE_DIMS] * keeps[row]);
     }
     return;
   }
-  uint row = lane / (TILE_DIMS / ACT_BLOCK), block = lane % (TILE_DIMS / ACT_BLOCK), dim = first_dim + block * ACT_BLOCK;
-  if (row >= min(n_rows, ROWS) || dim >= p.head_dim)
-    return;
-  float x[ACT_BLOCK];
-  for (uint i = 0u; i < ACT_BLOCK; i++)
-    x[i] = tile[row][block * ACT_BLOCK + i];
-  store_block(Q8Row(p.a_q, p.a_d, p.a_sums), (query_of(row) * p.head_dim + dim) / ACT_BLOCK, x);
+  for (uint at = gl_LocalInvocationIndex; at < ROWS * (TILE_DIMS / ACT_BLOCK); at += INVOCATIONS) {
+    uint row = at / (TILE_DIMS / ACT_BLOCK), block = at % (TILE_DIMS / ACT_BLOCK), dim = first_dim + block * ACT_BLOCK;
+    if (row >= n_rows || dim >= p.head_dim)
+      continue;
+    float x[ACT_BLOCK];
+    for (uint i = 0u; i < ACT_BLOCK; i++)
+      x[i] = x_zero_tiny(tile[row][block * ACT_BLOCK + i] * keeps[row]);
+    store_block(Q8Row(p.a_q, p.a_d, p.a_sums), (query_of(row) * p.head_dim + dim) / ACT_BLOCK, x);
+  }
 }
 
 void main() {
-  uint head = gl_WorkGroupID.y % p.n_kv_heads, first_dim = gl_WorkGroupID.y / p.n_kv_heads * TILE_DIMS;
+  uint head = gl_WorkGroupID.y % p.n_kv_heads, first_dim = gl_WorkGroupID.y / p.n_kv_heads * TILE_DIMS, lane = gl_LocalInvocationIndex;
   uint n_rows = p.n_tokens * (p.n_heads / p.n_kv_heads) - gl_WorkGroupID.x * ROWS; // ROWS or, in the last group, fewer
-  uint queries[ROWS], n_visible = 0u, mine = visible(row_of(MY_ROW));
-  vec2 o[ROWS];
+  uint queries[ROWS], n_visible = 0u;
   for (uint t = 0u; t < ROWS; t++) {
     queries[t] = query_of(t);
     n_visible = max(n_visible, visible(row_of(t)));
-    o[t] = vec2(0.0);
   }
-  Sums total;
-  total.m = LOWEST;
-  total.l = 0.0;
+  if (lane < ROWS)
+    totals[lane] = Sums(LOWEST, 0.0);
+  EACH_LANE(clear_values(lane))
   for (uint first = 0u; first < n_visible; first += KV_BLOCK) {
     KvBlock kv = kv_block(head, first / KV_BLOCK);
     uint n = min(n_visible - first, KV_BLOCK);
-    score_rows(kv, queries, n_rows, n);
-    Sums part = weigh_rows(kv, n, mine > first ? min(mine - first, KV_BLOCK) : 0u, first_dim);
-    float keep, add;
-    total = merge(total, part, keep, add);
-    if (MY_FIRST == 0u) {
-      keeps[MY_ROW] = keep;
-      adds[MY_ROW] = add;
+    if (lane < ROWS) {
+      uint mine = visible(row_of(lane));
+      row_n[lane] = mine > first ? min(mine - first, KV_BLOCK) : 0u;
     }
+    score_rows(kv, queries, n_rows, n);
+    softmax_rows();
+    weigh_rows(kv, n, first_dim);
+    if (lane < ROWS)
+      merge_row(lane);
     barrier();
-    add_values(kv, first_dim / 2u + gl_LocalInvocationIndex, n, o);
+    EACH_LANE(add_values(kv, lane, first_dim, n))
   }
-  store(first_dim, x_rcp(total.l), o);
+  barrier();
+  store(first_dim);
 }

@@ -229,10 +229,11 @@ def matvec_granules(module):
 
 
 def first_loops(program, work):
-    """For each of work the first loop of its depth that no other takes, among those without inner loops."""
+    """For each of work the first loop of its depth that no other takes, among those without inner loops; where products are, if they tell."""
     found = []
+    outer = [loop for loop in program.loops if program.count(DOT4, loop) or program.count(FUSED[program.vendor], loop)] or program.loops
     for depth, _ in work:
-        loops = [loop for loop in loops_at(program.loops, depth) if not loop.inner and loop not in found]
+        loops = [loop for loop in loops_at(outer, depth) if not loop.inner and loop not in found]
         if not loops:
             raise Error(f"no loop at depth {depth} without inner loops")
         found.append(min(loops, key=lambda loop: min(loop.blocks)))
