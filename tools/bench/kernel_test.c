@@ -139,12 +139,10 @@ hn_status kernel_test(measure *m, subject *s, uint32_t depth, uint32_t n_prompt,
   return status;
 }
 
-hn_status kernel_time(measure *m, subject *s, uint32_t depth, uint32_t n_prompt, uint32_t n_decode, const char *module, double *us, hn_error *err) {
+/* Adds its time in a step of n tokens, `count` times; launches run again what the step has left in memory. */
+static hn_status add_step_time(measure *m, subject *s, uint32_t depth, uint32_t n, uint32_t count, const char *module, double *us, hn_error *err) {
   collection c = {.pattern = module};
-  hn_status status = collect(s, 0, n_prompt, 1, &c, err);
-  if (!status)
-    status = collect(s, depth, 1, n_decode, &c, err);
-  *us = 0;
+  hn_status status = collect(s, depth, n, count, &c, err);
   for (size_t i = 0; i < c.n && !status; i++) {
     bench_stat seconds;
     if (strcmp(c.list[i].launch.pipeline->name, module) != 0) /* one whose name contains it */
@@ -154,4 +152,10 @@ hn_status kernel_time(measure *m, subject *s, uint32_t depth, uint32_t n_prompt,
   }
   free(c.list);
   return status;
+}
+
+hn_status kernel_time(measure *m, subject *s, uint32_t depth, uint32_t n_prompt, uint32_t n_decode, const char *module, double *us, hn_error *err) {
+  *us = 0;
+  hn_status status = add_step_time(m, s, 0, n_prompt, 1, module, us, err);
+  return status ? status : add_step_time(m, s, depth, 1, n_decode, module, us, err);
 }
