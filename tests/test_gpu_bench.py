@@ -127,10 +127,11 @@ check(growth["growth"]["residual_percent"] is None, "a line through two points i
 table = call("-m", model, "--growth", "-p", "4", "-n", "1", "--depth", "0,100,300,5000", "-r", "1", "--models-only").stdout
 check("on the line" in table and "decode 1 at depth 511" in table and "more per 1024 positions" in table, table)
 os.environ["XDG_CACHE_HOME"] = str(folder)
-text = call("-m", model, "--tune", "-p", "40", "-n", "1", "-r", "1").stdout
-files = list((folder / "hornito/pipelines").glob("tuning-*.txt"))
-check(text.count(" best\n") > 0 and len(files) == 1 or "no kernel of these models has a choice" in text and not files, f"--tune: {text}")
-call(*few, "--models-only")
+if driver != "swiftshader":  # minutes there; check_kernels has tried the choices on it
+    text = call("-m", model, "--tune", "-p", "40", "-n", "1", "-r", "1").stdout
+    files = list((folder / "hornito/pipelines").glob("tuning-*.txt"))
+    check(text.count(" best\n") > 0 and len(files) == 1, f"--tune: {text}")
+    call(*few, "--models-only")
 (folder / "fast.json").write_text(json.dumps(faster(result)))
 check("SLOWER" in call(*short, "--compare", folder / "fast.json", code=1).stdout, "nothing is called slower")
 check(call(*few, "--device", "all", "-o", "csv").stdout.count("\n") > 20, "csv")
