@@ -37,8 +37,8 @@ struct forward { /* the base of forward_cpu and forward_gpu */
   float *logits; /* (FORWARD_ALL_MAX, n_vocab): eval writes 1 row, FORWARD_ALL n; read_kv and write_kv leave the first alone */
   /* Errors: CANCELLED, DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
   hn_status (*eval)(forward *self, const forward_step *step, hn_error *err);
-  /* A token each of n sessions of one model, whose steps are of one token and want its logits; n: at most FORWARD_ALL_MAX and all[0]->n_batch.
-   * Each gets its logits, but not its argmax. Cancelled by that of the first. Errors: as eval. */
+  /* A token each of n sessions of one model, whose steps are of one token and FORWARD_ALL; n: at most FORWARD_ALL_MAX and all[0]->n_batch. Each
+   * gets its logits. Cancelled by that of the first. Errors: as eval. */
   hn_status (*eval_together)(forward *const *all, const forward_step *steps, uint32_t n, hn_error *err);
   /* A block of a layer's KV cache (kv_block_bytes of sizes.h; layout: shaders/shared.h) to `bytes`, and from there. Waits until it is
    * done. Errors: as eval, but for CANCELLED. */

@@ -94,6 +94,12 @@ static layer_cache cache_of(const forward_gpu *f, uint32_t layer) {
                        n_device_blocks(f)};
 }
 
+/* From row `at` on, of rows as wide as that. */
+static gpu_q8 q8_row(gpu_q8 a, uint32_t width, uint32_t at) {
+  uint64_t blocks = (uint64_t)at * (width / ACT_BLOCK);
+  return (gpu_q8){a.q + blocks * ACT_BLOCK, a.d + 4 * blocks, a.sums + 4 * blocks};
+}
+
 /* Of a sequence in a step of n tokens. */
 static VkDeviceAddress positions(const forward_gpu *f, const sequence *s, uint32_t n) {
   return f->input_copy.address + 4ull * (n + s->at);
@@ -115,12 +121,6 @@ static struct push_rope_store rope_store(const forward_gpu *f, uint32_t layer, c
                                   c->n_heads, c->n_kv_heads, c->head_dim, cache.n_device_blocks};
 }
 
-/* Row `at` of a q8 input that is as wide as all heads. */
-static gpu_q8 q8_row(const forward_gpu *f, uint32_t at) {
-  uint64_t blocks = (uint64_t)at * (q_width(f) / ACT_BLOCK);
-  return (gpu_q8){f->a.q + blocks * ACT_BLOCK, f->a.d + 4 * blocks, f->a.sums + 4 * blocks};
-}
-
 /* Whether attention rounds the heads itself. */
 static bool rounds(const forward_gpu *f) {
   return f->weights->config.head_dim % ACT_BLOCK == 0;
@@ -131,7 +131,7 @@ static void attend_sequence(forward_gpu *f, uint32_t layer, const sequence *s) {
   const model_config *c = &f->weights->config;
   layer_cache cache = cache_of(s->f, layer);
   uint32_t n = s->tokens.n;
-  gpu_q8 a = q8_row(f, s->at);
+  gpu_q8 a = q8_row(f->a, q_width(f), s->at);
   VkDeviceAddress o = rounds(f) ? 0 : f->o + 4ull * s->at * q_width(f);
   struct push_attention push = {positions(f, s, f->step->n), heads(f, s), head_scales(f, s), cache.device, cache.host, o, a.q, a.d, a.sums,
                                 s->f->part_o, s->f->part_sums, s->f->counters, c->n_heads, c->n_kv_heads, c->head_dim, cache.n_device_blocks, n,
@@ -225,11 +225,9 @@ static void logits(forward_gpu *f, gpu_q8 a, uint32_t rows) {
 /* Behind the layers of a prompt. */
 static void prompt_logits(forward_gpu *f) {
   const forward_step *step = f->step;
-  uint32_t n_embd = f->weights->config.n_embd, skipped = step->want == FORWARD_ALL ? 0 : step->n - 1;
+  uint32_t skipped = step->want == FORWARD_ALL ? 0 : step->n - 1;
   norm(f, f->weights->output_norm);
-  gpu_q8 a = {f->a.q + (uint64_t)skipped * n_embd, f->a.d + 4ull * skipped * (n_embd / ACT_BLOCK),
-              f->a.sums + 4ull * skipped * (n_embd / ACT_BLOCK)};
-  logits(f, a, step->n - skipped);
+  logits(f, q8_row(f->a, f->weights->config.n_embd, skipped), step->n - skipped);
 }
 
 /* ---- a decode step: one token, five dispatches a layer; recorded once and submitted again and again ---- */
@@ -307,7 +305,7 @@ static hn_status record_decode(forward_gpu *f, uint32_t n_blocks, hn_error *err)
 /* An observer sees every step as it is recorded, and may have added commands of its own. */
 static hn_status decode(forward_gpu *f, hn_error *err) {
   bool seen = f->cmd->observer.see && !f->cmd->observer.lets_replay;
-  uint32_t n_blocks = bucket_of(f, kv_blocks(f->step->first + 1));
+  uint32_t n_blocks = bucket_of(f, kv_blocks(f->sequences[0].tokens.end));
   hn_status status;
   if (f->recorded == n_blocks && !seen) {
     status = gpu_cmd_submit_again(f->cmd, err);

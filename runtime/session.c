@@ -102,6 +102,18 @@ static hn_status eval_batch(hn_session *self, forward_step *step, size_t index, 
   return HN_OK;
 }
 
+/* Behind an evaluation of n tokens. */
+static void end_eval(hn_session *self, const int32_t *ids, size_t n, hn_status status) {
+  if (status) {
+    self->argmax = -1;
+    self->lost = status != HN_ERROR_CANCELLED;
+    return;
+  }
+  memcpy(self->tokens + self->n_past, ids, n * sizeof *ids);
+  self->n_past += (uint32_t)n;
+  self->last = self->forward->logits;
+}
+
 static hn_status eval(hn_session *self, const int32_t *ids, size_t n, hn_logits_fn fn, void *user, hn_error *err) {
   hn_status status = check(self, ids, n, err);
   if (status)
@@ -116,14 +128,9 @@ static hn_status eval(hn_session *self, const int32_t *ids, size_t n, hn_logits_
   }
   if (atomic_exchange(&self->cancel, false) && !status)
     status = hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
-  if (status) {
-    self->argmax = -1;
-    self->lost = status != HN_ERROR_CANCELLED;
+  end_eval(self, ids, n, status);
+  if (status)
     return status;
-  }
-  memcpy(self->tokens + self->n_past, ids, n * sizeof *ids);
-  self->n_past += (uint32_t)n;
-  self->last = self->forward->logits;
   if (fn && rows > 1) /* to the first row, which stays until the next evaluation */
     memmove(self->forward->logits, self->forward->logits + (size_t)(rows - 1) * self->model->info.n_vocab, sizeof(float) * self->model->info.n_vocab);
   if (fn)
@@ -157,18 +164,6 @@ static hn_status check_together(hn_session *const *all, const int32_t *ids, size
   return status;
 }
 
-/* Behind an evaluation of a token with others. */
-static void end_together(hn_session *self, int32_t id, hn_status status) {
-  if (status) {
-    self->argmax = -1;
-    self->lost = status != HN_ERROR_CANCELLED;
-    return;
-  }
-  self->tokens[self->n_past++] = id;
-  self->last = self->forward->logits;
-  self->argmax = cpu_argmax(self->last, self->model->info.n_vocab);
-}
-
 hn_status hn_sessions_eval(hn_session *const *sessions, const int32_t *ids, size_t n, hn_error *err) {
   forward *all[FORWARD_ALL_MAX];
   forward_step steps[FORWARD_ALL_MAX];
@@ -180,15 +175,18 @@ hn_status hn_sessions_eval(hn_session *const *sessions, const int32_t *ids, size
     hn_session *self = sessions[i];
     self->last = NULL;
     all[i] = self->forward;
-    steps[i] = (forward_step){.ids = &ids[i], .n = 1, .first = self->n_past, .want = FORWARD_LAST, .argmax = &self->argmax, .cancel = &self->cancel};
+    steps[i] = (forward_step){.ids = &ids[i], .n = 1, .first = self->n_past, .want = FORWARD_ALL, .cancel = &self->cancel};
   }
-  status = n == 1 ? all[0]->eval(all[0], steps, err) : all[0]->eval_together(all, steps, (uint32_t)n, err);
+  status = all[0]->eval_together(all, steps, (uint32_t)n, err);
   for (size_t i = 0; i < n; i++)
     cancelled |= atomic_exchange(&sessions[i]->cancel, false);
   if (cancelled && !status)
     status = hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
-  for (size_t i = 0; i < n; i++)
-    end_together(sessions[i], ids[i], status);
+  for (size_t i = 0; i < n; i++) {
+    end_eval(sessions[i], &ids[i], 1, status);
+    if (!status)
+      sessions[i]->argmax = cpu_argmax(sessions[i]->last, sessions[i]->model->info.n_vocab);
+  }
   return status;
 }
 

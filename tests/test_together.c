@@ -92,7 +92,8 @@ static bool together(const char *device, hn_model *model, const outcome want[N_S
     static outcome got;
     int32_t ids[N_SESSIONS];
     step_ids(step, ids);
-    ok = !hn_sessions_eval(all, ids, N_SESSIONS, err);
+    for (uint32_t i = 0, n = step % 2 ? 1 : N_SESSIONS; i < N_SESSIONS && ok; i += n) /* every second step one by one */
+      ok = !hn_sessions_eval(&all[i], &ids[i], n, err);
     for (uint32_t i = 0; i < N_SESSIONS && ok; i++)
       note(all[i], i, &got);
     check(!ok || memcmp(&got, &want[step], sizeof got) == 0, device, "other bits than alone");
