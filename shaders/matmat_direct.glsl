@@ -7,8 +7,8 @@ void add_direct(uint k) {
   uint last_row = (p.n_rows + TILE_ROWS - 1u) / TILE_ROWS * TILE_ROWS - 1u, block = min(k, p.n_granules - 1u); // see load_step_input of matvec.glsl
   Granule granules[LANE_ROWS];
   [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++) {
-    uint row = min(gl_WorkGroupID.x * ROWS + row_of(row_lane, i), last_row), tile = row / TILE_ROWS, lane = row % TILE_ROWS;
-    granules[i] = load_codes(w, (tile * p.n_granules + k) * TILE_ROWS + lane, (tile * (p.n_granules / 8u) + k / 8u) * TILE_ROWS + lane, k % 8u);
+    uint row = min(gl_WorkGroupID.x * ROWS + row_of(row_lane, i), last_row);
+    granules[i] = load_tile_codes(w, p.n_granules, row / TILE_ROWS, row % TILE_ROWS, k);
   }
   [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++) {
     Input x = load_input(p.x_q, p.x_d, p.x_sums, min(gl_WorkGroupID.y * TOKENS + token_of(token_lane, j), p.n_tokens - 1u) * p.n_granules + block);

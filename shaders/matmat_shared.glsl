@@ -108,7 +108,7 @@ uint block_at(uint token, uint granule) {
 
 // Of `of` elements, the invocations load element e(0), each the next, then e(1), ...: loops of a known length, else they are not unrolled.
 #define LOADS(of) (((of) + INVOCATIONS - 1u) / INVOCATIONS)
-#define LOADED(of, e) ((of) % INVOCATIONS == 0u || (e) < (of))
+#define LOADED(of, n) ((of) % INVOCATIONS == 0u || e(n) < (of))
 
 uint e(uint n) {
   return gl_LocalInvocationIndex + n * INVOCATIONS;
@@ -118,23 +118,22 @@ void load_weights(uint k) {
   Planes w = Planes(p.w_q, p.w_high, p.w_scale, p.w_d);
   uint n_tiles = (p.n_rows + TILE_ROWS - 1u) / TILE_ROWS;
   [[unroll]] for (uint n = 0u; n < LOADS(STEP * ROWS); n++) {
-    uint lane = e(n) % TILE_ROWS, g = e(n) / TILE_ROWS % STEP, tile = e(n) / (TILE_ROWS * STEP), at = granule_at(k, g);
+    uint lane = e(n) % TILE_ROWS, g = e(n) / TILE_ROWS % STEP, tile = e(n) / (TILE_ROWS * STEP);
     uint from = min(gl_WorkGroupID.x * (ROWS / TILE_ROWS) + tile, n_tiles - 1u);
-    if (LOADED(STEP * ROWS, e(n)))
-      put_weights(g, tile * TILE_ROWS + lane, load_codes(w, (from * p.n_granules + at) * TILE_ROWS + lane,
-                                                         (from * (p.n_granules / 8u) + at / 8u) * TILE_ROWS + lane, at % 8u));
+    if (LOADED(STEP * ROWS, n))
+      put_weights(g, tile * TILE_ROWS + lane, load_tile_codes(w, p.n_granules, from, lane, granule_at(k, g)));
   }
 }
 
 void load_tokens(uint k) {
   [[unroll]] for (uint n = 0u; n < LOADS(STEP * 2u * TOKENS); n++) {
     uint h = e(n) % 2u, g = e(n) / 2u % STEP, token = e(n) / (2u * STEP);
-    if (LOADED(STEP * 2u * TOKENS, e(n)))
+    if (LOADED(STEP * 2u * TOKENS, n))
       x_codes[(g * 2u + h) * TOKENS + token] = Blocks(p.x_q).at[block_at(token, granule_at(k, g))][h];
   }
   [[unroll]] for (uint n = 0u; n < LOADS(STEP * TOKENS); n++) {
     uint g = e(n) % STEP, token = e(n) / STEP;
-    if (LOADED(STEP * TOKENS, e(n)))
+    if (LOADED(STEP * TOKENS, n))
       put_token_factors(g, token, block_at(token, granule_at(k, g)));
   }
 }
@@ -198,7 +197,7 @@ void add_granule_of_tile(uint g) {
 
 #else
 
-// Of a batch that fills half of the tile's tokens, only these are multiplied; not where STEP is 1, so that there is no branch on lavapipe.
+// Of a batch that fills half of the tile's tokens, only these are multiplied; not where STEP is 1, so that there is no branch on SwiftShader.
 void add_granule_of_tile(uint g) {
   uint n_tokens = p.n_tokens - gl_WorkGroupID.y * TOKENS;
   uvec4 a[LANE_ROWS][2];

@@ -237,11 +237,14 @@ Granule load_codes(Planes w, uint i, uint super, uint sub) {
   return g;
 }
 
+// Of granule k of row `lane` of a tile.
+Granule load_tile_codes(Planes w, uint n_granules, uint tile, uint lane, uint k) {
+  return load_codes(w, (tile * n_granules + k) * TILE_ROWS + lane, (tile * (n_granules / 8u) + k / 8u) * TILE_ROWS + lane, k % 8u);
+}
+
 // Of granule k of a row, with OFFSET subtracted.
 Granule load_granule(Planes w, uint n_granules, uint row, uint k) {
-  uint tile = row / TILE_ROWS, lane = row % TILE_ROWS;
-  Granule g = load_codes(w, (tile * n_granules + k) * TILE_ROWS + lane,
-                         (tile * (n_granules / 8u) + k / 8u) * TILE_ROWS + lane, k % 8u);
+  Granule g = load_tile_codes(w, n_granules, row / TILE_ROWS, row % TILE_ROWS, k);
   if (OFFSET != 0)
     for (uint i = 0u; i < 8u; i++)
       g.q[i] = subtract_bytes(g.q[i], OFFSET);
