@@ -72,10 +72,10 @@ static void norm(forward_gpu *f, VkDeviceAddress weight) {
 static void multiply(forward_gpu *f, const gpu_matrix *w, gpu_q8 a, uint32_t n, VkDeviceAddress bias, VkDeviceAddress residual,
                      VkDeviceAddress y, uint32_t y_stride) {
   gpu_product p = {a, bias, residual, y, n, y_stride};
-  if (n == 1 || !kernels_has(&f->weights->kernels, KERNEL_MATMAT, w->type)) /* all logits, of another type than the layers' */
-    kernel_matvec(f->cmd, &f->weights->kernels, w, &p);
-  else
-    kernel_matmat(f->cmd, &f->weights->kernels, w, &p);
+  const kernels *k = &f->weights->kernels;
+  bool few = n <= FEW_TOKENS && kernels_batch_tokens(k, w->type) > 1;
+  bool output = !kernels_has(k, KERNEL_MATMAT, w->type); /* all logits, of another type than the layers' */
+  (n == 1 ? kernel_matvec : few || output ? kernel_matvec_batch : kernel_matmat)(f->cmd, k, w, &p);
 }
 
 static uint32_t n_device_blocks(const forward_gpu *f) {

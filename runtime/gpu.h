@@ -101,7 +101,7 @@ void gpu_buffer_finish(gpu_device *device, gpu_buffer *buffer);
 /* ---- gpu_pipeline.c ---- */
 
 enum { GPU_PUSH_BYTES = 128 }; /* what every Vulkan device offers */
-enum { GPU_MAX_CONSTANTS = 8 };
+enum { GPU_MAX_CONSTANTS = 9 };
 
 typedef struct gpu_pipeline {
   VkPipeline handle;
@@ -110,9 +110,9 @@ typedef struct gpu_pipeline {
   uint32_t constants[GPU_MAX_CONSTANTS]; /* it was specialized with; the others are 0 */
 } gpu_pipeline;
 
-/* constants: (n_constants) values of constant_id 0, 1, ... Errors: ARGUMENT (too many of them), OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
+/* constants: (n_constants) values of constant_id 0, 1, ...; subgroup_size: 0, or whole subgroups of this size, which the device offers. Errors: ARGUMENT (too many of them), OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
 hn_status gpu_pipeline_init(gpu_device *device, const char *name, const uint32_t *spirv, size_t n_words,
-                            const uint32_t *constants, uint32_t n_constants, gpu_pipeline *out, hn_error *err);
+                            const uint32_t *constants, uint32_t n_constants, uint32_t subgroup_size, gpu_pipeline *out, hn_error *err);
 void gpu_pipeline_finish(gpu_device *device, gpu_pipeline *pipeline);
 
 /* ---- gpu_cmd.c: one command buffer and the timeline semaphore that tells when it is done ---- */

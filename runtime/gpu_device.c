@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "gpu_cache.h"
+#include "gpu_coopmat.h"
 #include "gpu_info.h"
 #include "gpu_vma.h"
 
@@ -16,7 +17,13 @@ hn_status gpu_status(VkResult result) {
 }
 
 static hn_status create_device(gpu_device *self, hn_error *err) {
-  static const char *const budget = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
+  const bool matrices = self->info.matrix_m > 0;
+  const char *extensions[2];
+  uint32_t n_extensions = 0;
+  if (self->info.has_memory_budget)
+    extensions[n_extensions++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
+  if (matrices)
+    extensions[n_extensions++] = COOPMAT_EXTENSION;
   const float priority = 0.5f;
   VkDeviceQueueCreateInfo queue = {
       .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
@@ -24,8 +31,12 @@ static hn_status create_device(gpu_device *self, hn_error *err) {
       .queueCount = 1,
       .pQueuePriorities = &priority,
   };
+  coopmat_features coopmat = {.sType = (VkStructureType)COOPMAT_FEATURES_TYPE, .cooperativeMatrix = true};
   VkPhysicalDeviceVulkan13Features v13 = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
+      .pNext = matrices ? &coopmat : NULL,
+      .subgroupSizeControl = matrices,
+      .computeFullSubgroups = matrices,
       .synchronization2 = true,
       .shaderIntegerDotProduct = true,
       .maintenance4 = true,
@@ -34,6 +45,8 @@ static hn_status create_device(gpu_device *self, hn_error *err) {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
       .pNext = &v13,
       .bufferDeviceAddress = true,
+      .vulkanMemoryModel = matrices,
+      .shaderInt8 = matrices,
       .timelineSemaphore = true,
   };
   VkDeviceCreateInfo info = {
@@ -41,8 +54,8 @@ static hn_status create_device(gpu_device *self, hn_error *err) {
       .pNext = &v12,
       .queueCreateInfoCount = 1,
       .pQueueCreateInfos = &queue,
-      .enabledExtensionCount = self->info.has_memory_budget,
-      .ppEnabledExtensionNames = &budget,
+      .enabledExtensionCount = n_extensions,
+      .ppEnabledExtensionNames = extensions,
   };
   VkResult result = vkCreateDevice(self->physical, &info, NULL, &self->device);
   if (result) {

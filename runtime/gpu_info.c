@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shaders/shared.h"
+#include "gpu_coopmat.h"
+
 enum { MIN_INVOCATIONS = 256, MIN_SHARED_BYTES = 32768 };
 
 uint32_t gpu_info_queue_family(VkPhysicalDevice physical) {
@@ -110,6 +113,46 @@ static void read_properties(VkPhysicalDevice physical, hn_device_info *out) {
   out->fast_integer_dot_product = v13.integerDotProduct4x8BitPackedSignedAccelerated;
 }
 
+/* int8 matrices with int32 sums of a subgroup, of which some number lies along a granule of weights. */
+static bool usable_matrix(const coopmat_properties *p) {
+  return p->AType == COOPMAT_SINT8 && p->BType == COOPMAT_SINT8 && p->CType == COOPMAT_SINT32 && p->ResultType == COOPMAT_SINT32 &&
+         !p->saturatingAccumulation && p->scope == COOPMAT_SUBGROUP && p->KSize >= 8 && ACT_BLOCK % p->KSize == 0;
+}
+
+static bool has_matrices(VkPhysicalDevice physical) {
+  coopmat_features matrices = {.sType = (VkStructureType)COOPMAT_FEATURES_TYPE};
+  VkPhysicalDeviceVulkan13Features v13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES, .pNext = &matrices};
+  VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &v13};
+  VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
+  if (!gpu_info_has_extension(physical, COOPMAT_EXTENSION))
+    return false;
+  vkGetPhysicalDeviceFeatures2(physical, &features);
+  return matrices.cooperativeMatrix && v12.vulkanMemoryModel && v12.shaderInt8 && v13.subgroupSizeControl && v13.computeFullSubgroups;
+}
+
+/* The largest shape. Those of lavapipe are right in subgroups of 8; in others it ends the process. */
+static void read_matrix(VkInstance instance, VkPhysicalDevice physical, hn_device_info *out) {
+  if ((out->type == HN_DEVICE_SOFTWARE && out->subgroup_size != 8) || !has_matrices(physical))
+    return;
+  get_coopmat_properties get = (get_coopmat_properties)vkGetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
+  uint32_t n = 0;
+  if (!get || get(physical, &n, NULL) || n == 0)
+    return;
+  coopmat_properties *list = calloc(n, sizeof *list);
+  for (uint32_t i = 0; list && i < n; i++)
+    list[i].sType = (VkStructureType)COOPMAT_PROPERTIES_TYPE;
+  if (list && get(physical, &n, list) >= 0)
+    for (uint32_t i = 0; i < n; i++) {
+      const coopmat_properties *p = &list[i];
+      if (!usable_matrix(p) || (uint64_t)p->MSize * p->NSize * p->KSize <= (uint64_t)out->matrix_m * out->matrix_n * out->matrix_k)
+        continue;
+      out->matrix_m = p->MSize;
+      out->matrix_n = p->NSize;
+      out->matrix_k = p->KSize;
+    }
+  free(list);
+}
+
 /* Appends to a list separated by ", ". */
 static void add_lack(hn_device_info *out, bool lacking, const char *format, ...) {
   size_t n = strlen(out->lacks);
@@ -143,7 +186,7 @@ static void judge(VkPhysicalDevice physical, hn_device_info *out) {
   out->usable = out->lacks[0] == 0;
 }
 
-void gpu_info_read(VkPhysicalDevice physical, hn_device_info *out) {
+void gpu_info_read(VkInstance instance, VkPhysicalDevice physical, hn_device_info *out) {
   VkPhysicalDeviceProperties properties;
   vkGetPhysicalDeviceProperties(physical, &properties);
   *out = (hn_device_info){
@@ -163,6 +206,7 @@ void gpu_info_read(VkPhysicalDevice physical, hn_device_info *out) {
   if (out->vulkan_version >= VK_API_VERSION_1_3) {
     read_features(physical, out);
     read_properties(physical, out);
+    read_matrix(instance, physical, out);
   }
   judge(physical, out);
 }

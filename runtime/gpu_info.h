@@ -4,7 +4,8 @@
 
 #include "gpu.h"
 
-void gpu_info_read(VkPhysicalDevice physical, hn_device_info *out);
+/* instance: the device's. */
+void gpu_info_read(VkInstance instance, VkPhysicalDevice physical, hn_device_info *out);
 
 /* How much memory there is and how much of it is free now. */
 void gpu_info_memory(VkPhysicalDevice physical, const hn_device_info *info, hn_memory *out);

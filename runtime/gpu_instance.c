@@ -146,7 +146,7 @@ static hn_status list_devices(gpu_instance *self, hn_error *err) {
     return HN_OK;
   self->n_devices = n;
   for (uint32_t i = 0; i < n; i++)
-    gpu_info_read(self->physical[i], &self->infos[i]);
+    gpu_info_read(self->instance, self->physical[i], &self->infos[i]);
   choose_best(self);
   return HN_OK;
 }

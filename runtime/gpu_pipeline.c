@@ -11,15 +11,19 @@ static VkResult make_layout(gpu_device *device, gpu_pipeline *out) {
 }
 
 static VkResult make_pipeline(gpu_device *device, VkShaderModule module, const uint32_t *constants, uint32_t n_constants,
-                              gpu_pipeline *out) {
+                              uint32_t subgroup_size, gpu_pipeline *out) {
   VkSpecializationMapEntry entries[GPU_MAX_CONSTANTS];
   for (uint32_t i = 0; i < n_constants; i++)
     entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = i * 4, .size = 4};
   VkSpecializationInfo special = {
       .mapEntryCount = n_constants, .pMapEntries = entries, .dataSize = n_constants * 4u, .pData = constants};
+  VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
+      .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO, .requiredSubgroupSize = subgroup_size};
   VkComputePipelineCreateInfo info = {
       .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
       .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                .pNext = subgroup_size ? &size : NULL,
+                .flags = subgroup_size ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                 .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                 .module = module,
                 .pName = "main",
@@ -30,7 +34,8 @@ static VkResult make_pipeline(gpu_device *device, VkShaderModule module, const u
 }
 
 hn_status gpu_pipeline_init(gpu_device *device, const char *name, const uint32_t *spirv, size_t n_words,
-                            const uint32_t *constants, uint32_t n_constants, gpu_pipeline *out, hn_error *err) {
+                            const uint32_t *constants, uint32_t n_constants, uint32_t subgroup_size, gpu_pipeline *out,
+                            hn_error *err) {
   *out = (gpu_pipeline){.name = name};
   if (n_constants > GPU_MAX_CONSTANTS)
     return hn_fail(err, HN_ERROR_ARGUMENT, "the shader %s: more than %d constants", name, GPU_MAX_CONSTANTS);
@@ -45,7 +50,7 @@ hn_status gpu_pipeline_init(gpu_device *device, const char *name, const uint32_t
   else
     result = make_layout(device, out);
   if (!result)
-    result = make_pipeline(device, module, constants, n_constants, out);
+    result = make_pipeline(device, module, constants, n_constants, subgroup_size, out);
   if (module)
     device->vk.vkDestroyShaderModule(device->device, module, NULL);
   if (!result)

@@ -81,7 +81,7 @@ static hn_status try_shaders(gpu_device *device, hn_self_test *out, hn_error *er
   hn_status status = variants_init(&k, spirv_modules, true, &v, err);
   if (!status)
     status = variants_try_all(&v, err);
-  *out = (hn_self_test){.n_shaders = v.n_tried, .n_wrong = v.n_wrong};
+  *out = (hn_self_test){.n_shaders = v.n_tried, .n_wrong = v.n_wrong, .n_matrix = v.n_matrix};
   snprintf(out->wrong, sizeof out->wrong, "%s", v.wrong);
   variants_finish(&v);
   kernels_finish(&k);

@@ -114,6 +114,7 @@ typedef struct hn_device_info {
   bool has_buffer_device_address, has_synchronization2, has_timeline_semaphore, has_integer_dot_product, has_maintenance4;
   bool fast_integer_dot_product; /* signed packed 4x8 dot product accelerated */
   bool has_memory_budget;
+  uint32_t matrix_m, matrix_n, matrix_k; /* the shape of its cooperative matrices, int8 with int32 sums; 0: none that fit */
   bool usable;
   bool best;         /* the one that is taken when none is named */
   char lacks[512];   /* if not usable: what is missing, separated by ", " */
@@ -135,6 +136,7 @@ HN_API hn_status hn_context_find_device(const hn_context *ctx, const char *devic
 
 typedef struct hn_self_test {
   uint32_t n_shaders, n_wrong;
+  uint32_t n_matrix; /* of n_shaders, with cooperative matrices; 0: the device offers none, or the compiler of this build's shaders knew none */
   char wrong[512]; /* the names of those whose bits were wrong, separated by ", "; "..." where they are too many */
 } hn_self_test;
 

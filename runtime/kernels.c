@@ -11,7 +11,7 @@ static const char *const names[N_KERNELS] = {
     [KERNEL_ARGMAX] = "argmax",         [KERNEL_ROPE_STORE] = "rope_store", [KERNEL_ATTENTION] = "attention",
     [KERNEL_ATTENTION_PROMPT] = "attention_prompt", [KERNEL_EMBED] = "embed", [KERNEL_REARRANGE] = "rearrange", [KERNEL_MATVEC] = "matvec",
     [KERNEL_MATVEC_NORM] = "matvec_norm", [KERNEL_MATVEC_ROPE] = "matvec_rope", [KERNEL_MATVEC_SWIGLU] = "matvec_swiglu",
-    [KERNEL_MATMAT] = "matmat",
+    [KERNEL_MATVEC_BATCH] = "matvec_batch", [KERNEL_MATMAT] = "matmat",
 };
 
 const char *kernel_name(kernel_id id) {
@@ -35,6 +35,11 @@ bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type) {
   return false;
 }
 
+bool kernels_suit(const hn_device_info *device, const spirv_module *module) {
+  uint32_t constants[GPU_MAX_CONSTANTS];
+  return !is_cooperative(module) || tuning_of(device, KERNEL_MATMAT, module, constants) > 0;
+}
+
 hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, const uint32_t *constants, uint32_t n,
                                 hn_error *err) {
   gpu_pipeline *pipeline = &k->pipelines[id][type];
@@ -44,8 +49,10 @@ hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const s
   memcpy(all, constants, n * sizeof *all);
   if (id == KERNEL_MATVEC_ROPE && n < GPU_MAX_CONSTANTS)
     all[n++] = k->kv_type == QUANT_Q4_0; /* its last one */
+  n = tuning_add_matrix(&k->device->info, module, all, n);
   gpu_pipeline_finish(k->device, pipeline);
-  hn_status status = gpu_pipeline_init(k->device, module->name, words, module->n_words, all, n, pipeline, err);
+  const uint32_t subgroup_size = is_cooperative(module) ? k->device->info.min_subgroup_size : 0;
+  hn_status status = gpu_pipeline_init(k->device, module->name, words, module->n_words, all, n, subgroup_size, pipeline, err);
   free(words);
   return status;
 }
@@ -59,6 +66,10 @@ hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_modul
 
 bool kernels_has(const kernels *k, kernel_id id, uint32_t type) {
   return k->pipelines[id][type].handle != VK_NULL_HANDLE;
+}
+
+uint32_t kernels_batch_tokens(const kernels *k, uint32_t type) {
+  return k->pipelines[KERNEL_MATVEC_BATCH][type].constants[MATVEC_COLUMNS];
 }
 
 void kernels_init(gpu_device *device, kernels *out) {
@@ -354,6 +365,12 @@ void kernel_matvec(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gp
   struct push_matmul push = push_product(w, p);
   gpu_access a = product_access(w, p);
   DISPATCH(KERNEL_MATVEC, w->type, &push, row_groups(k, KERNEL_MATVEC, w, w->n_rows), p->n_tokens);
+}
+
+void kernel_matvec_batch(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p) {
+  struct push_matmul push = push_product(w, p);
+  gpu_access a = product_access(w, p);
+  DISPATCH(KERNEL_MATVEC_BATCH, w->type, &push, row_groups(k, KERNEL_MATVEC_BATCH, w, w->n_rows), groups(p->n_tokens, kernels_batch_tokens(k, w->type)));
 }
 
 void kernel_matvec_norm(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p, const struct then_norm *then,

@@ -16,7 +16,7 @@ typedef enum kernel_id {
   KERNEL_NORM_QUANT, KERNEL_QUANTIZE, KERNEL_SWIGLU_QUANT, KERNEL_ARGMAX,
   KERNEL_ROPE_STORE, KERNEL_ATTENTION, KERNEL_ATTENTION_PROMPT, /* built once per type of the KV cache */
   /* once per type of weights */
-  KERNEL_EMBED, KERNEL_REARRANGE, KERNEL_MATVEC, KERNEL_MATVEC_NORM, KERNEL_MATVEC_ROPE, KERNEL_MATVEC_SWIGLU, KERNEL_MATMAT,
+  KERNEL_EMBED, KERNEL_REARRANGE, KERNEL_MATVEC, KERNEL_MATVEC_NORM, KERNEL_MATVEC_ROPE, KERNEL_MATVEC_SWIGLU, KERNEL_MATVEC_BATCH, KERNEL_MATMAT,
   N_KERNELS,
   KERNEL_FIRST_TYPED = KERNEL_ROPE_STORE, KERNEL_FIRST_OF_WEIGHTS = KERNEL_EMBED
 } kernel_id;
@@ -36,6 +36,9 @@ const char *kernel_name(kernel_id id);
 /* Which kernel a module is, and for which type (0: it has none). False where it is none of this build's. */
 bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type);
 
+/* False where a module needs what the device does not offer: cooperative matrices. It must not be made a pipeline then. */
+bool kernels_suit(const hn_device_info *device, const spirv_module *module);
+
 /* Makes the module's pipeline the one of (id, type), specialized for the device (k->tuned, tuning.h); the one before is destroyed. Errors:
  * OUT_OF_MEMORY, those of gpu_pipeline_init. */
 hn_status kernels_use(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, hn_error *err);
@@ -45,6 +48,9 @@ hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const s
                                 hn_error *err);
 
 bool kernels_has(const kernels *k, kernel_id id, uint32_t type);
+
+/* How many tokens share the weights in matvec_batch. */
+uint32_t kernels_batch_tokens(const kernels *k, uint32_t type);
 
 /* Without a pipeline; variants.h adds them. */
 void kernels_init(gpu_device *device, kernels *out);
@@ -94,6 +100,7 @@ void kernel_attention(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const st
 void kernel_attention_prompt(gpu_cmd *cmd, const kernels *k, uint32_t kv_type, const struct push_attention *push, const kv_tokens *tokens);
 void kernel_argmax(gpu_cmd *cmd, const kernels *k, const struct push_argmax *push);
 void kernel_matvec(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p);
+void kernel_matvec_batch(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p);
 
 /* A product and what follows it, by the workgroup that is done last. `then` lies in the device's memory at `at`, where push constants have
  * no room; its counters are zero before and after. */

@@ -196,7 +196,8 @@ uint64_t selftest_expected(kernel_id id, uint32_t type, uint32_t kv_type) {
            [QUANT_IQ4_NL] = 0x449b7c7da6077032, [QUANT_IQ4_XS] = 0x6efdfb0b51442f49};
   if (id == KERNEL_MATVEC_ROPE && kv_type == QUANT_Q4_0)
     return rope_q4_0[type];
-  return digests[id == KERNEL_MATMAT ? KERNEL_MATVEC : id == KERNEL_ATTENTION_PROMPT ? KERNEL_ATTENTION : id][type];
+  const bool product = id == KERNEL_MATMAT || id == KERNEL_MATVEC_BATCH;
+  return digests[product ? KERNEL_MATVEC : id == KERNEL_ATTENTION_PROMPT ? KERNEL_ATTENTION : id][type];
 }
 
 /* ---- running ---- */
@@ -324,6 +325,8 @@ static void launch_typed(selftest *self, const kernels *k, kernel_id id, const g
     kernel_rearrange(self->cmd, k, w, 0, (SELFTEST_ROWS + TILE_ROWS - 1) / TILE_ROWS, IN(planes));
   else if (id == KERNEL_MATVEC)
     kernel_matvec(self->cmd, k, w, &p);
+  else if (id == KERNEL_MATVEC_BATCH)
+    kernel_matvec_batch(self->cmd, k, w, &p);
   else if (id == KERNEL_MATVEC_NORM || id == KERNEL_MATVEC_ROPE || id == KERNEL_MATVEC_SWIGLU)
     launch_then(self, k, id, w);
   else

@@ -2,7 +2,9 @@
 
 #include <string.h>
 
-enum { VENDOR_AMD = 0x1002, VENDOR_NVIDIA = 0x10DE, VENDOR_GOOGLE = 0x1AE0 /* SwiftShader */ };
+#include "sizes.h"
+
+enum { VENDOR_AMD = 0x1002, VENDOR_INTEL = 0x8086, VENDOR_NVIDIA = 0x10DE, VENDOR_GOOGLE = 0x1AE0 /* SwiftShader */ };
 
 /*
  * Tiles of matmat. What bounds them: registers (sums of a chunk and of the row, and the codes of the rows) that must neither be spilled nor leave
@@ -29,6 +31,11 @@ static const uint32_t tiles[N_TILES][N_MATMAT_CONSTANTS] = {
     [TILE_DIRECT] = {16, 16, 4, 4, 1},
 };
 
+/* Tiles of cooperative matmat: a subgroup has as many rows as invocations, or a multiple. The first suits every device that we know of; Intel's
+ * registers hold no more than those of the second. */
+static const uint32_t cooperative_tiles[][N_MATMAT_CONSTANTS] = {{128, 64, 1, 32, 2}, {128, 64, 1, 16, 2}, {256, 64, 1, 32, 2}, {128, 64, 2, 32, 2}};
+enum { N_COOPERATIVE_TILES = sizeof cooperative_tiles / sizeof *cooperative_tiles };
+
 /* Workgroups of matvec, and whether lanes have addresses of their own. Few lanes without barriers suit CPUs. Else a subgroup has rows of one
  * chunk, so that it shares the activations in fewer registers; for NVIDIA Mesa's compiler then needs 5 to 8 % more instructions and gains nothing
  * (tests/vendors/table.csv). */
@@ -39,6 +46,10 @@ static const uint32_t shapes[N_SHAPES][N_MATVEC_CONSTANTS] = {
 
 uint32_t matvec_rows_of(const uint32_t c[N_MATVEC_CONSTANTS]) {
   return 2 * c[MATVEC_LANES];
+}
+
+bool is_cooperative(const spirv_module *module) {
+  return strcmp(module->variant, "coop") == 0;
 }
 
 matmat_tile matmat_tile_of(const uint32_t c[N_MATMAT_CONSTANTS]) {
@@ -67,15 +78,29 @@ static uint32_t put_tile(tile t, uint32_t constants[GPU_MAX_CONSTANTS]) {
 }
 
 static bool is_matvec(kernel_id id) {
-  return id >= KERNEL_MATVEC && id <= KERNEL_MATVEC_SWIGLU;
+  return id >= KERNEL_MATVEC && id <= KERNEL_MATVEC_BATCH;
 }
 
 /* Lanes' own addresses take registers, which packed products that are taken apart need: Intel's compiler would spill them. */
-static uint32_t put_shape(shape s, bool lane_addresses, uint32_t constants[GPU_MAX_CONSTANTS]) {
+static uint32_t put_shape(kernel_id id, shape s, bool lane_addresses, uint32_t columns, uint32_t constants[GPU_MAX_CONSTANTS]) {
   memcpy(constants, shapes[s], sizeof shapes[s]);
   if (!lane_addresses)
     constants[MATVEC_LANE_ADDRESSES] = 0;
-  return N_MATVEC_CONSTANTS;
+  if (id != KERNEL_MATVEC_BATCH)
+    return N_MATVEC_CONSTANTS;
+  constants[MATVEC_COLUMNS] = columns;
+  return N_MATVEC_BATCH_CONSTANTS;
+}
+
+/* Tokens of a workgroup of matvec_batch: as many as there are registers for (tests/vendors/table.csv). On CPUs it computes those that do not exist,
+ * too. */
+static uint32_t choose_columns(const hn_device_info *device, const spirv_module *module) {
+  const bool software = device->type == HN_DEVICE_SOFTWARE;
+  if (!device->fast_integer_dot_product && !software)
+    return 1;
+  if (*module->variant)
+    return 2;
+  return software || device->vendor_id == VENDOR_INTEL ? 4 : FEW_TOKENS;
 }
 
 static shape choose_shape(const hn_device_info *device) {
@@ -99,22 +124,60 @@ static uint32_t put_width(uint32_t width, uint32_t constants[GPU_MAX_CONSTANTS])
   return N_WIDTH_CONSTANTS;
 }
 
-uint32_t tuning_choice(uint32_t choice, kernel_id id, uint32_t constants[GPU_MAX_CONSTANTS]) {
+static uint32_t put_cooperative(uint32_t choice, uint32_t constants[GPU_MAX_CONSTANTS]) {
+  if (choice >= N_COOPERATIVE_TILES)
+    return 0;
+  memcpy(constants, cooperative_tiles[choice], sizeof *cooperative_tiles);
+  return N_MATMAT_CONSTANTS;
+}
+
+/* The first that suits the device. */
+static uint32_t choose_cooperative(const hn_device_info *device, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
+  for (uint32_t i = device->vendor_id == VENDOR_INTEL; i < N_COOPERATIVE_TILES; i++)
+    if (put_cooperative(i, constants) && tuning_suits(device, KERNEL_MATMAT, module, constants))
+      return N_MATMAT_CONSTANTS;
+  return 0;
+}
+
+uint32_t tuning_choice(uint32_t choice, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
+  if (is_cooperative(module))
+    return put_cooperative(choice, constants);
   if (is_matvec(id) && choice < 2 * N_SHAPES - 1) /* those that have addresses of the lanes' own without them, too */
-    return put_shape((shape)(choice < N_SHAPES ? choice : choice - N_SHAPES + SHAPE_16), choice < N_SHAPES, constants);
+    return put_shape(id, (shape)(choice < N_SHAPES ? choice : choice - N_SHAPES + SHAPE_16), choice < N_SHAPES, choice % 2 ? 4 : FEW_TOKENS,
+                     constants);
   if (widths[id] && choice < 3)
     return put_width(choice == 0 ? widths[id] : choice == 1 ? MIN_WIDTH : SOFTWARE_WIDTH, constants);
   return id == KERNEL_MATMAT && choice < N_TILES ? put_tile((tile)choice, constants) : 0;
 }
 
 uint32_t tuning_of(const hn_device_info *device, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
+  if (is_cooperative(module))
+    return choose_cooperative(device, module, constants);
   if (is_matvec(id))
-    return put_shape(choose_shape(device), device->fast_integer_dot_product || *module->variant, constants);
+    return put_shape(id, choose_shape(device), device->fast_integer_dot_product || (*module->variant && id != KERNEL_MATVEC_BATCH),
+                     choose_columns(device, module), constants);
   if (widths[id])
     return put_width(device->type == HN_DEVICE_SOFTWARE ? software_width(device) : widths[id], constants);
   return id == KERNEL_MATMAT ? put_tile(choose_tile(device, module), constants) : 0;
 }
 
-bool tuning_suits(const hn_device_info *device, kernel_id id, const uint32_t constants[GPU_MAX_CONSTANTS]) {
+static bool consists_of_matrices(const hn_device_info *device, const uint32_t c[N_MATMAT_CONSTANTS]) {
+  uint32_t subgroup = device->min_subgroup_size;
+  return device->matrix_m && subgroup && c[MATMAT_ROW_LANES] % subgroup == 0 && c[MATMAT_LANE_ROWS] * subgroup % device->matrix_m == 0 &&
+         c[MATMAT_LANE_TOKENS] % device->matrix_n == 0;
+}
+
+bool tuning_suits(const hn_device_info *device, kernel_id id, const spirv_module *module, const uint32_t constants[GPU_MAX_CONSTANTS]) {
+  if (is_cooperative(module))
+    return consists_of_matrices(device, constants);
   return !is_matvec(id) || !constants[MATVEC_LANE_ADDRESSES] || device->type != HN_DEVICE_SOFTWARE || device->subgroup_size < 16;
+}
+
+uint32_t tuning_add_matrix(const hn_device_info *device, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS], uint32_t n) {
+  const uint32_t of_device[] = {device->min_subgroup_size, device->matrix_m, device->matrix_n, device->matrix_k};
+  const uint32_t n_of_device = sizeof of_device / sizeof *of_device;
+  if (!is_cooperative(module) || n + n_of_device > GPU_MAX_CONSTANTS)
+    return n;
+  memcpy(constants + n, of_device, sizeof of_device);
+  return n + n_of_device;
 }

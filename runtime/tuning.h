@@ -7,10 +7,17 @@
 #include "kernels.h"
 
 /* The constants of matvec (shaders/matvec.glsl), in the order of their constant_id. */
-typedef enum matvec_constant { MATVEC_LANES, MATVEC_CHUNK_LANES, MATVEC_LANE_ADDRESSES, N_MATVEC_CONSTANTS } matvec_constant;
+typedef enum matvec_constant {
+  MATVEC_LANES, MATVEC_CHUNK_LANES, MATVEC_LANE_ADDRESSES, N_MATVEC_CONSTANTS,
+  MATVEC_COLUMNS = N_MATVEC_CONSTANTS, /* of matvec_batch: the tokens of a workgroup */
+  N_MATVEC_BATCH_CONSTANTS
+} matvec_constant;
 
 /* Rows of a workgroup. */
 uint32_t matvec_rows_of(const uint32_t constants[N_MATVEC_CONSTANTS]);
+
+/* Whether a module computes with cooperative matrices (shaders/matmat_coop.glsl). */
+bool is_cooperative(const spirv_module *module);
 
 /* The constants of matmat, in the order of their constant_id. */
 typedef enum matmat_constant {
@@ -31,13 +38,19 @@ typedef struct matmat_tile { /* what a workgroup computes */
 
 matmat_tile matmat_tile_of(const uint32_t constants[N_MATMAT_CONSTANTS]);
 
-/* Writes the constants of constant_id 0, 1, ... that a module of a kernel gets on a device; returns their number. */
+/* Writes the constants of constant_id 0, 1, ... that a module of a kernel gets on a device; returns their number, 0 where it has none, or where
+ * it is cooperative and none suits. */
 uint32_t tuning_of(const hn_device_info *device, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]);
 
 /* The same for every choice that some device gets, one after the other; 0 constants behind the last, and where a kernel has none. */
-uint32_t tuning_choice(uint32_t choice, kernel_id id, uint32_t constants[GPU_MAX_CONSTANTS]);
+uint32_t tuning_choice(uint32_t choice, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]);
 
-/* Whether a choice may be tried on a device: lavapipe of vectors of 512 bits smashes its stack where lanes have addresses of their own. */
-bool tuning_suits(const hn_device_info *device, kernel_id id, const uint32_t constants[GPU_MAX_CONSTANTS]);
+/* Whether a choice may be tried on a device: lavapipe of vectors of 512 bits smashes its stack where lanes have addresses of their own; tiles of
+ * a cooperative module must consist of the device's matrices. */
+bool tuning_suits(const hn_device_info *device, kernel_id id, const spirv_module *module, const uint32_t constants[GPU_MAX_CONSTANTS]);
+
+/* Appends to n constants of a cooperative module those of the device's matrices: the size of a subgroup, m, n and k. Returns their number; others
+ * get no more. */
+uint32_t tuning_add_matrix(const hn_device_info *device, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS], uint32_t n);
 
 #endif

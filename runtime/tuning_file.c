@@ -19,7 +19,7 @@ enum { MAX_BYTES = 64 << 10, TAIL_BYTES = 4 + 16 + 1, HEAD_BYTES = 64 + GPU_CACH
 uint32_t tuning_file_choice(uint32_t choice, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
   kernel_id id;
   uint32_t type;
-  return kernel_of(module, &id, &type) ? tuning_choice(choice, id, constants) : 0;
+  return kernel_of(module, &id, &type) ? tuning_choice(choice, id, module, constants) : 0;
 }
 
 static tuned_module *find(const tuning_file *tuned, const char *module) {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tuning.h"
+
 hn_status variants_init(kernels *k, const spirv_module *modules, bool test_bits, variants *out, hn_error *err) {
   *out = (variants){.kernels = k, .modules = modules};
   return test_bits ? selftest_create(k->device, &out->test, err) : HN_OK;
@@ -39,11 +41,17 @@ static hn_status judge(variants *v, kernel_id id, uint32_t type, const spirv_mod
   return HN_OK;
 }
 
-/* Integers in floats come first on a GPU without packed products in hardware: Mesa's compilers need 8 to 12 % fewer instructions for
- * vega10, navi10 and skl (tests/vendors/table.csv). On a CPU, lavapipe's packed products are 4 to 6 % faster. */
-static bool comes_first(const gpu_device *device, const spirv_module *module) {
-  bool floats = strcmp(module->variant, "intf32") == 0, emulated = !device->info.fast_integer_dot_product;
-  return floats == (emulated && device->info.type != HN_DEVICE_SOFTWARE);
+/* Variants in the order in which they are tried. On a GPU cooperative matrices come first. Integers in floats come before packed products
+ * where these are emulated: Mesa's compilers need 8 to 12 % fewer instructions for vega10, navi10 and skl (tests/vendors/table.csv). On a CPU
+ * lavapipe's packed products are 4 to 6 % faster than floats, and its cooperative matrices a tenth as fast. */
+enum { N_RANKS = 3 };
+
+static uint32_t rank_of(const gpu_device *device, const spirv_module *module) {
+  bool software = device->info.type == HN_DEVICE_SOFTWARE;
+  bool floats_first = !device->info.fast_integer_dot_product && !software;
+  if (is_cooperative(module))
+    return software ? 2 : 0;
+  return (software ? 0 : 1) + (uint32_t)((strcmp(module->variant, "intf32") == 0) != floats_first);
 }
 
 /* Judges a module that kernels_use compiled, or not: `compiled`, and *why where it failed. A driver that does not compile it is noted as one
@@ -51,6 +59,7 @@ static bool comes_first(const gpu_device *device, const spirv_module *module) {
 static hn_status settle(variants *v, kernel_id id, uint32_t type, const spirv_module *m, hn_status compiled, const hn_error *why, bool *right,
                         hn_error *err) {
   *right = false;
+  v->n_matrix += is_cooperative(m);
   if (!compiled)
     return judge(v, id, type, m, right, err);
   if (compiled != HN_ERROR_VULKAN) {
@@ -84,11 +93,12 @@ typedef struct choices {
 /* In the order in which a kernel's variants are tried, the one behind `after`; NULL: the first. Returns NULL behind the last. */
 static const spirv_module *next_variant(const variants *v, kernel_id id, uint32_t type, const spirv_module *after) {
   bool seen = !after;
-  for (int pass = 0; pass < 2; pass++)
+  const gpu_device *device = v->kernels->device;
+  for (uint32_t rank = 0; rank < N_RANKS; rank++)
     for (const spirv_module *m = v->modules; m->name; m++) {
       kernel_id its_id;
       uint32_t its_type;
-      if (!kernel_of(m, &its_id, &its_type) || its_id != id || its_type != type || comes_first(v->kernels->device, m) != (pass == 0))
+      if (!kernel_of(m, &its_id, &its_type) || its_id != id || its_type != type || rank_of(device, m) != rank || !kernels_suit(&device->info, m))
         continue;
       if (seen)
         return m;
@@ -172,6 +182,8 @@ hn_status variants_try_all(variants *v, hn_error *err) {
     bool right;
     if (!kernel_of(m, &id, &type))
       return hn_fail(err, HN_ERROR_UNSUPPORTED, "no kernel for the shader %s", m->name);
+    if (!kernels_suit(&v->kernels->device->info, m))
+      continue;
     hn_error why = {0};
     hn_status compiled = kernels_use(v->kernels, id, type, m, &why);
     status = settle(v, id, type, m, compiled, &why, &right, err);

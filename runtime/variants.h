@@ -11,6 +11,7 @@ typedef struct variants {
   selftest *test;              /* NULL: nothing is run, the first variant is taken */
   bool wanted[N_KERNELS][N_KERNEL_TYPES];
   uint32_t n_tried, n_wrong; /* modules; those that do not compile or whose bits are wrong */
+  uint32_t n_matrix;         /* of n_tried, with cooperative matrices */
   char wrong[512];           /* their names, separated by ", "; "..." where they are too many */
 } variants;
 

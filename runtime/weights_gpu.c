@@ -39,15 +39,15 @@ static kernel_id decode_kernel(const model_layer *layer, int m) {
 }
 
 static hn_status choose_kernels(loading *l, const model_header *model) {
-  static const kernel_id output[] = {KERNEL_REARRANGE, KERNEL_MATVEC}, embedding[] = {KERNEL_REARRANGE, KERNEL_EMBED};
+  static const kernel_id output[] = {KERNEL_REARRANGE, KERNEL_MATVEC, KERNEL_MATVEC_BATCH}, embedding[] = {KERNEL_REARRANGE, KERNEL_EMBED};
   const model_tensors *t = &model->tensors;
   variants_want_plain(&l->variants, l->weights->plan.kv_type);
-  want_kernels(l, output, 2, t->output);
+  want_kernels(l, output, 3, t->output);
   want_kernels(l, embedding, 2, t->tok_embd);
   for (uint32_t i = 0; i < model->config.n_layers; i++)
     for (int m = 0; m < N_LAYER_MATRICES; m++) {
-      const kernel_id product[] = {KERNEL_REARRANGE, KERNEL_MATMAT, decode_kernel(&t->layers[i], m)};
-      want_kernels(l, product, 3, t->layers[i].matrices[m]);
+      const kernel_id product[] = {KERNEL_REARRANGE, KERNEL_MATVEC_BATCH, KERNEL_MATMAT, decode_kernel(&t->layers[i], m)};
+      want_kernels(l, product, 4, t->layers[i].matrices[m]);
     }
   return variants_choose(&l->variants, l->pool, l->err);
 }

@@ -1,4 +1,4 @@
-// matmat.glsl: the tile of a matmat workgroup, and where an invocation keeps its part of it.
+// matmat.glsl: the tile of a matmat workgroup.
 #include "matmul.glsl"
 
 // Chosen by runtime/tuning.c. ROWS is a multiple of TILE_ROWS.
@@ -11,18 +11,4 @@ layout(local_size_x_id = 0) in;
 layout(local_size_x = 64) in;
 
 const uint TOKEN_LANES = INVOCATIONS / ROW_LANES;
-// Where no two invocations have the same row, there is nothing for them to share.
-const bool DIRECT = ROW_LANES == INVOCATIONS; // STEP is 1
 const uint ROWS = ROW_LANES * LANE_ROWS, TOKENS = TOKEN_LANES * LANE_TOKENS;
-
-// The rows of an invocation lie apart, as do its tokens, so that neighbouring invocations read neighbouring codes.
-uint row_of(uint lane, uint i) {
-  return i * ROW_LANES + lane;
-}
-
-uint token_of(uint lane, uint j) {
-  return j * TOKEN_LANES + lane;
-}
-
-float acc[LANE_ROWS][LANE_TOKENS]; // sums of a chunk
-uint row_lane, token_lane;

@@ -1,35 +1,8 @@
-// matmat_shared.glsl: a step of a matmat workgroup by shared memory, into which weights are unpacked once for all tokens, and what their
-// scales and sums are needed for is made ready.
+// matmat_shared.glsl: a step of a matmat workgroup by shared memory.
+#include "matmat_stage.glsl"
 
-// Factors of a row: (scale *) d, then the two scales, then minimum * m, or m and the two minimums. Of a token: d, then what its sums are
-// needed for: the minimums, or OFFSET.
-#ifdef TWO_SCALES
-#define SUMS 2u
-#define SCALES 1u
-#define MINIMUMS 3u
-#else
-#define SUMS 1u
-#define MINIMUMS 1u
-#endif
-#if defined(TWO_SCALES) && defined(HAS_MINIMUM)
-#define ROW_FACTORS 6u
-#elif defined(TWO_SCALES)
-#define ROW_FACTORS 3u
-#elif defined(HAS_MINIMUM)
-#define ROW_FACTORS 2u
-#else
-#define ROW_FACTORS 1u
-#endif
-#ifdef HAS_MINIMUM
-#define USES_SUMS true
-#else
-#define USES_SUMS (OFFSET != 0)
-#endif
-#define TOKEN_FACTORS (USES_SUMS ? 1u + SUMS : 1u)
-
-// Codes: (granule, half, row or token). Factors: (granule, factor, lane, row or token of the lane).
+// (granule, half, row or token); factors lie by (lane, row or token of the lane).
 shared uvec4 w_codes[STEP * 2u * ROWS], x_codes[STEP * 2u * TOKENS];
-shared float w_factors[STEP * ROW_FACTORS * ROWS], x_factors[STEP * TOKEN_FACTORS * TOKENS];
 
 // Sums of packed products become floats without a conversion, which is slow on some GPUs: they are counted from the bits of 1.5 * 2^23 on,
 // so that these bits are the number 1.5 * 2^23 plus the sum, while that is below 2^22 (it is 32 * 128 * 127 at most).
@@ -43,12 +16,21 @@ shared float w_factors[STEP * ROW_FACTORS * ROWS], x_factors[STEP * TOKEN_FACTOR
 #define COUNTED(sum) (intBitsToFloat(sum) - COUNT_FROM)
 #endif
 
-void put_row_factor(uint g, uint which, uint row, float value) {
-  w_factors[(g * ROW_FACTORS + which) * ROWS + row % ROW_LANES * LANE_ROWS + row / ROW_LANES] = value;
+void put_row_codes(uint g, uint row, Granule w) {
+  w_codes[g * 2u * ROWS + row] = uvec4(w.q[0], w.q[1], w.q[2], w.q[3]);
+  w_codes[(g * 2u + 1u) * ROWS + row] = uvec4(w.q[4], w.q[5], w.q[6], w.q[7]);
 }
 
-void put_token_factor(uint g, uint which, uint token, float value) {
-  x_factors[(g * TOKEN_FACTORS + which) * TOKENS + token % TOKEN_LANES * LANE_TOKENS + token / TOKEN_LANES] = value;
+void put_token_codes(uint g, uint token, uint h, uvec4 codes) {
+  x_codes[(g * 2u + h) * TOKENS + token] = codes;
+}
+
+uint row_slot(uint row) {
+  return row % ROW_LANES * LANE_ROWS + row / ROW_LANES;
+}
+
+uint token_slot(uint token) {
+  return token % TOKEN_LANES * LANE_TOKENS + token / TOKEN_LANES;
 }
 
 float row_factor(uint g, uint which, uint lane, uint i) {
@@ -59,83 +41,8 @@ float token_factor(uint g, uint which, uint lane, uint j) {
   return x_factors[(g * TOKEN_FACTORS + which) * TOKENS + lane * LANE_TOKENS + j];
 }
 
-// scale * d and minimum * m are exact, 7 bits times 11, so that products with them round once, as in add_granule.
-void put_weights(uint g, uint row, Granule w) {
-  w_codes[g * 2u * ROWS + row] = uvec4(w.q[0], w.q[1], w.q[2], w.q[3]);
-  w_codes[(g * 2u + 1u) * ROWS + row] = uvec4(w.q[4], w.q[5], w.q[6], w.q[7]);
-#ifdef TWO_SCALES
-  put_row_factor(g, 0u, row, w.d);
-  [[unroll]] for (uint h = 0u; h < 2u; h++)
-    put_row_factor(g, SCALES + h, row, float(w.scale[h]));
-#ifdef HAS_MINIMUM
-  put_row_factor(g, MINIMUMS, row, w.m);
-  [[unroll]] for (uint h = 0u; h < 2u; h++)
-    put_row_factor(g, MINIMUMS + 1u + h, row, float(w.minimum[h]));
-#endif
-#else
-  put_row_factor(g, 0u, row, float(w.scale[0]) * w.d);
-#ifdef HAS_MINIMUM
-  put_row_factor(g, MINIMUMS, row, float(w.minimum[0]) * w.m);
-#endif
-#endif
-}
-
 float of_sum(int sum) {
   return OFFSET != 0 ? COUNT_FROM - float(OFFSET * sum) : float(sum);
-}
-
-void put_token_factors(uint g, uint token, uint block) {
-  put_token_factor(g, 0u, token, Floats(p.x_d).at[block]);
-  if (!USES_SUMS)
-    return;
-  int sums = int(Words(p.x_sums).at[block]), low = bitfieldExtract(sums, 0, 16), high = sums >> 16;
-#ifdef TWO_SCALES
-  put_token_factor(g, 1u, token, of_sum(low));
-  put_token_factor(g, 2u, token, of_sum(high));
-#else
-  put_token_factor(g, 1u, token, of_sum(low + high));
-#endif
-}
-
-// In place of rows, tokens and granules that do not exist, the last ones are loaded.
-uint granule_at(uint k, uint g) {
-  return min(k + g, p.n_granules - 1u);
-}
-
-uint block_at(uint token, uint granule) {
-  return min(gl_WorkGroupID.y * TOKENS + token, p.n_tokens - 1u) * p.n_granules + granule;
-}
-
-// Of `of` elements, the invocations load element e(0), each the next, then e(1), ...: loops of a known length, else they are not unrolled.
-#define LOADS(of) (((of) + INVOCATIONS - 1u) / INVOCATIONS)
-#define LOADED(of, n) ((of) % INVOCATIONS == 0u || e(n) < (of))
-
-uint e(uint n) {
-  return gl_LocalInvocationIndex + n * INVOCATIONS;
-}
-
-void load_weights(uint k) {
-  Planes w = Planes(p.w_q, p.w_high, p.w_scale, p.w_d);
-  uint n_tiles = (p.n_rows + TILE_ROWS - 1u) / TILE_ROWS;
-  [[unroll]] for (uint n = 0u; n < LOADS(STEP * ROWS); n++) {
-    uint lane = e(n) % TILE_ROWS, g = e(n) / TILE_ROWS % STEP, tile = e(n) / (TILE_ROWS * STEP);
-    uint from = min(gl_WorkGroupID.x * (ROWS / TILE_ROWS) + tile, n_tiles - 1u);
-    if (LOADED(STEP * ROWS, n))
-      put_weights(g, tile * TILE_ROWS + lane, load_tile_codes(w, p.n_granules, from, lane, granule_at(k, g)));
-  }
-}
-
-void load_tokens(uint k) {
-  [[unroll]] for (uint n = 0u; n < LOADS(STEP * 2u * TOKENS); n++) {
-    uint h = e(n) % 2u, g = e(n) / 2u % STEP, token = e(n) / (2u * STEP);
-    if (LOADED(STEP * 2u * TOKENS, n))
-      x_codes[(g * 2u + h) * TOKENS + token] = Blocks(p.x_q).at[block_at(token, granule_at(k, g))][h];
-  }
-  [[unroll]] for (uint n = 0u; n < LOADS(STEP * TOKENS); n++) {
-    uint g = e(n) % STEP, token = e(n) / STEP;
-    if (LOADED(STEP * TOKENS, n))
-      put_token_factors(g, token, block_at(token, granule_at(k, g)));
-  }
 }
 
 // What a sum over half h, or the whole of granule g begins with.
@@ -229,10 +136,7 @@ void add_granule_of_tile(uint g) {
 
 // Granules k .. min(k + STEP, end) - 1.
 void add_shared(uint k, uint end) {
-  barrier();
-  load_weights(k);
-  load_tokens(k);
-  barrier();
+  load_step(k);
   uint n = STEP == 1u ? 1u : min(STEP, end - k);
   [[dont_unroll]] for (uint g = 0u; g < n; g++)
     add_granule_of_tile(g);

@@ -9,10 +9,10 @@
 
 void main() {
   uint token = gl_WorkGroupID.y, first = gl_WorkGroupID.x * LANES * ROWS;
-  float total[PRODUCTS];
+  ROW_SUMS total;
   if (multiply_rows(token, total))
     for (uint r = 0u; r < ROWS; r++)
-      values[gl_LocalInvocationID.x * ROWS + r] = x_silu(total[r]) * total[ROWS + r];
+      values[gl_LocalInvocationID.x * ROWS + r] = x_silu(total[r][0]) * total[ROWS + r][0];
   barrier();
   group_quantize(Q8Row(p.q, p.d, p.sums), (token * p.n_rows + first) / ACT_BLOCK, min(p.n_rows - first, LANES * ROWS) / ACT_BLOCK);
 }

@@ -6,9 +6,10 @@
  *
  * every float add, subtract and multiply is NoContraction (the optimizer may have made new ones), and nothing is used whose
  * result differs between drivers: division, remainders, dot products, matrices, and all of GLSL.std.450 but integer
- * functions. Modules whose NAME ends in _intf32 may use fma, where both factors are integers (see integers.glsl).
+ * functions. Modules whose NAME ends in _intf32 may use fma, where both factors are integers (see integers.glsl). Of cooperative matrices none of
+ * floats is a product, and none is added, subtracted or multiplied whole: drivers would fuse that all the same.
  *
- * Format: the SPIR-V specification, version 1.6, sections 2.3 (physical layout) and 3.49 (instructions).
+ * Format: the SPIR-V specification, version 1.6, sections 2.3 (physical layout) and 3.49 (instructions); SPV_KHR_cooperative_matrix.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,9 +19,10 @@
 #include <zlib.h>
 
 enum { /* opcodes */
-  OP_EXT_INST = 12, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_COMPOSITE_CONSTRUCT = 80, OP_CONVERT_S_TO_F = 111,
+  OP_EXT_INST = 12, OP_TYPE_FLOAT = 22, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_COMPOSITE_CONSTRUCT = 80, OP_CONVERT_S_TO_F = 111,
   OP_QUANTIZE_TO_F16 = 116, OP_F_ADD = 129, OP_F_SUB = 131, OP_F_MUL = 133,
   OP_F_DIV = 136, OP_F_REM = 140, OP_F_MOD = 141, OP_VECTOR_TIMES_SCALAR = 142, OP_MATRIX_TIMES_SCALAR = 143, OP_DOT = 148,
+  OP_TYPE_COOPERATIVE_MATRIX = 4456, OP_COOPERATIVE_MATRIX_MUL_ADD = 4459,
 };
 enum { HEADER_WORDS = 5, MAGIC = 0x07230203, NO_CONTRACTION = 42, GLSL_FMA = 50 };
 
@@ -118,6 +120,20 @@ static bool *integer_ids(const uint32_t *words, size_t n) {
   return ids;
 }
 
+/* The types of cooperative matrices of floats. */
+static bool *matrix_ids(const uint32_t *words, size_t n) {
+  bool *ids = calloc(2 * ((size_t)words[3] + 1), sizeof *ids), *floats = ids + words[3] + 1;
+  if (!ids)
+    fail("out of memory");
+  for (size_t i = HEADER_WORDS; i < n; i += instruction_words(words, n, i)) {
+    if ((words[i] & 0xFFFF) == OP_TYPE_FLOAT)
+      floats[words[i + 1]] = true;
+    if ((words[i] & 0xFFFF) == OP_TYPE_COOPERATIVE_MATRIX)
+      ids[words[i + 1]] = floats[words[i + 2]];
+  }
+  return ids;
+}
+
 static void decorate(const char *out_path) {
   size_t n, start = 0;
   uint32_t *words = read_words(&n);
@@ -162,10 +178,12 @@ static void write_array(const char *out_path, const char *name, const uint32_t *
 static void embed(const char *out_path, const char *name) {
   size_t n;
   uint32_t *words = read_words(&n);
-  bool *decorated = decorated_ids(words, n), *integers = integer_ids(words, n), fma_allowed = ends_with(name, "_intf32");
+  bool *decorated = decorated_ids(words, n), *integers = integer_ids(words, n), *matrices = matrix_ids(words, n), fma_allowed = ends_with(name, "_intf32");
   for (size_t i = HEADER_WORDS; i < n; i += instruction_words(words, n, i)) {
     if (must_not_contract(words[i] & 0xFFFF) && !decorated[words[i + 2]])
       fail("a float operation may be contracted");
+    if ((must_not_contract(words[i] & 0xFFFF) || (words[i] & 0xFFFF) == OP_COOPERATIVE_MATRIX_MUL_ADD) && matrices[words[i + 1]])
+      fail("computes with whole matrices of floats");
     if (differs_between_drivers(words + i, fma_allowed))
       fail("uses a float operation whose result differs between drivers");
     if ((words[i] & 0xFFFF) == OP_EXT_INST && words[i + 4] == GLSL_FMA && !(integers[words[i + 5]] && integers[words[i + 6]]))
@@ -174,6 +192,7 @@ static void embed(const char *out_path, const char *name) {
   write_array(out_path, name, words, n);
   free(decorated);
   free(integers);
+  free(matrices);
   free(words);
 }
 

@@ -35,6 +35,7 @@ typedef struct kernel_check {
 static const kernel_check checks[] = {
     {"argmax", check_argmax, 1},           {"attention", check_attention, 1},         {"attention_prompt", check_attention, 1},
     {"embed", check_embed, 1},             {"matmat", check_matmul, 2},               {"matvec", check_matmul, 3},
+    {"matvec_batch", check_matmul, 2},
     {"matvec_norm", check_matvec_norm, 1}, {"matvec_rope", check_matvec_rope, 1},     {"matvec_swiglu", check_matvec_swiglu, 1},
     {"norm_quant", check_norm_quant, 1},   {"quantize", check_quantize, 1},           {"rearrange", check_rearrange, 1},
     {"rope_store", check_rope_store, 1},   {"swiglu_quant", check_swiglu_quant, 1},
@@ -140,14 +141,14 @@ static bool check_module(check *c, const spirv_module *module, const options *o)
   bool right = check_constants(c, module, constants, n, o);
   if (n == 0 || o->large || o->fault || o->overrun)
     return right;
-  while (tuning_choice(n_choices, c->id, constants))
+  while (tuning_choice(n_choices, c->id, module, constants))
     n_choices++;
   if (c->id == KERNEL_MATVEC_ROPE)
     c->kv_type = QUANT_Q4_0;
   uint32_t choice = (uint32_t)(first_random(module, o) >> 32) % n_choices;
-  n = tuning_choice(choice, c->id, constants);
-  while (!tuning_suits(&c->device->info, c->id, constants))
-    n = tuning_choice(choice = (choice + 1) % n_choices, c->id, constants);
+  n = tuning_choice(choice, c->id, module, constants);
+  while (!tuning_suits(&c->device->info, c->id, module, constants))
+    n = tuning_choice(choice = (choice + 1) % n_choices, c->id, module, constants);
   return check_constants(c, module, constants, n, o) && right;
 }
 
@@ -181,7 +182,7 @@ static int run(gpu_device *device, const options *o) {
   measure m = {0};
   check c = {.device = device, .measure = o->bench ? &m : NULL, .tight = o->validate, .overrun = o->overrun, .large = o->large};
   hn_error err = {0};
-  uint32_t n = 0, n_failed = 0;
+  uint32_t n = 0, n_failed = 0, n_unsuited = 0;
   hn_status status = gpu_cmd_create(c.device, &c.cmd, &err);
   if (!status && o->bench)
     status = measure_init(c.device, BENCH_RUNS, BENCH_SECONDS, &m, &err);
@@ -190,6 +191,10 @@ static int run(gpu_device *device, const options *o) {
   for (const spirv_module *module = spirv_modules; module->name && !status && !c.device_failed; module++)
     if (strstr(module->name, o->pattern) && !(o->large && !o->bench && *module->variant) &&
         (uint64_t)(module - spirv_modules) % o->every == o->seed % o->every) {
+      if (!kernels_suit(&c.device->info, module)) {
+        n_unsuited++;
+        continue;
+      }
       n++;
       n_failed += !(o->fault ? notices_fault : o->overrun ? notices_overrun : check_module)(&c, module, o);
     }
@@ -197,6 +202,8 @@ static int run(gpu_device *device, const options *o) {
     puts(err.message);
   gpu_cmd_destroy(&c.cmd);
   measure_finish(&m);
+  if (n_unsuited)
+    printf("%u modules not run: the device lacks what they need\n", (unsigned)n_unsuited);
   printf("%u modules, %u cases, %u modules failed\n", (unsigned)n, (unsigned)c.n_cases, (unsigned)n_failed);
   return status || c.device_failed || n == 0 || n_failed ? 1 : 0;
 }

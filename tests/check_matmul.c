@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "../runtime/kernels_cpu.h"
+#include "../runtime/sizes.h"
 #include "../runtime/tuning.h"
 #include "check.h"
 
@@ -29,28 +30,35 @@ static void launch(void *data) {
   gpu_matrix w = check_gpu_matrix(&a->in.w);
   gpu_product p = {{a->in.x.q->at, a->in.x.d->at, a->in.x.sums->at}, a->bias ? a->bias->at : 0, a->residual ? a->residual->at : 0, a->y->at,
                    a->n_tokens, a->y_stride};
-  if (a->c->id == KERNEL_MATVEC)
-    kernel_matvec(a->c->cmd, &a->c->kernels, &w, &p);
-  else
-    kernel_matmat(a->c->cmd, &a->c->kernels, &w, &p);
+  (a->c->id == KERNEL_MATVEC ? kernel_matvec : a->c->id == KERNEL_MATVEC_BATCH ? kernel_matvec_batch : kernel_matmat)(a->c->cmd, &a->c->kernels, &w, &p);
 }
 
 enum { BENCH_TOKENS = 512 };
 
+static uint32_t draw_tokens(check *c) {
+  switch (c->id) {
+  case KERNEL_MATVEC: return c->large ? 1 : check_size(c, 1, 4);
+  case KERNEL_MATVEC_BATCH: return c->large ? FEW_TOKENS : check_size(c, 1, 2 * FEW_TOKENS + 1);
+  default: break;
+  }
+  if (c->large)
+    return c->measure ? BENCH_TOKENS : matmat_tile_of(c->kernels.pipelines[c->id][c->type].constants).tokens + 1;
+  return check_size(c, 1, 70);
+}
+
 /* Rows of y lie apart by more than a row, as q, k and v lie in one buffer. */
 static void draw(check *c, matmul_case *a) {
   uint32_t large_cols = 0;
-  bool many = c->id == KERNEL_MATMAT;
-  if (c->large) { /* gate, down and, one token at a time and of the type that files have, the output */
+  const bool output = c->id == KERNEL_MATVEC && c->type == QUANT_Q6_K;
+  if (c->large) { /* gate, down and, of one token and of the type that files have, the output */
     static const uint32_t shapes[][2] = {{14336, 4096}, {4096, 14336}, {128256, 4096}};
-    const uint32_t *shape = shapes[c->n_cases % (many || c->type != QUANT_Q6_K ? 2 : 3)];
+    const uint32_t *shape = shapes[c->n_cases % (output ? 3 : 2)];
     a->n_rows = shape[0];
     large_cols = shape[1];
-    a->n_tokens = !many ? 1 : c->measure ? BENCH_TOKENS : matmat_tile_of(c->kernels.pipelines[c->id][c->type].constants).tokens + 1;
   } else {
     a->n_rows = check_size(c, 1, 70);
-    a->n_tokens = check_size(c, 1, many ? 70 : 4);
   }
+  a->n_tokens = draw_tokens(c);
   a->y_stride = a->n_rows + (c->large ? 0 : check_size(c, 0, 3));
   a->in = check_product(c, a->n_rows, large_cols, 200, a->n_tokens);
 }

@@ -50,16 +50,17 @@ expect() { # NAME DRIVER CHUNK
   esac
 }
 
-altered() { # CHUNK MODULE...: the result with a fault in each of these shaders
-  chunk=$1
-  shift
+altered() { # DRIVER CHUNK MODULE...: the result with a fault in each of these shaders
+  driver=$1
+  chunk=$2
+  shift 2
   HORNITO_FAULT_SHADERS=$(printf "$build/shaders/%s.spv:" "$@")
   export VK_LAYER_PATH="$build/tests" VK_INSTANCE_LAYERS=VK_LAYER_HORNITO_fault HORNITO_FAULT_SHADERS
-  hash altered lavapipe-256 "$chunk"
+  hash altered "$driver" "$chunk"
 }
 
 refuses_altered() { # MODULE...: all variants of a kernel
-  got=$(altered 200 "$@")
+  got=$(altered lavapipe-256 200 "$@")
   if [ "$got" = "exit 1" ] && grep -q "^hornito: .*computes every variant of the shader ${1%%_q*}" "$work/altered.log"; then
     echo "ok: $(grep '^hornito: .*every' "$work/altered.log")"
   else
@@ -67,12 +68,17 @@ refuses_altered() { # MODULE...: all variants of a kernel
   fi
 }
 
-replaces_altered() { # MODULE CHUNK: the one that this driver would take
-  got=$(altered "$2" "$1")
-  if [ "$got" = "$reference" ] && grep -q "^hornito: warning: .*computes the shader $1 wrong" "$work/altered.log"; then
+replaces_altered() { # MODULE CHUNK [DRIVER MODULE...]: the one that this driver would take, and others
+  module=$1
+  chunk=$2
+  driver=${3:-lavapipe-256}
+  shift 2
+  [ $# -eq 0 ] || shift
+  got=$(altered "$driver" "$chunk" "$module" "$@")
+  if [ "$got" = "$reference" ] && grep -q "^hornito: warning: .*computes the shader $module wrong" "$work/altered.log"; then
     echo "ok: $(grep '^hornito: warning: ' "$work/altered.log")"
   else
-    fail altered "$1 gives $got, expected $reference and a warning"
+    fail altered "$module gives $got, expected $reference and a warning"
   fi
 }
 
@@ -111,6 +117,7 @@ noticed)
   replaces_altered attention_q8_0 200
   replaces_altered matmat_q4_1 200
   replaces_altered matvec_norm_q4_1 1
+  [ ! -e "$build/shaders/matmat_q4_1_coop.spv" ] || replaces_altered matmat_q4_1 200 lavapipe-new-256 matmat_q4_1_intf32 # by cooperative matrices
   notices_failing submit "the work was not done"
   notices_failing wait "did not finish within"
   notices_failing memory "has no memory for"

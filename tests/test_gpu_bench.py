@@ -55,7 +55,7 @@ def check_result(result):
     (one,) = result["models"]
     check(one["file"] == str(model), "the model's file")
     check([(t["name"], t["n"], t["depth"]) for t in one["tests"]]
-          == [("prompt", 8, 0), ("prompt", 70, 0), ("decode", 2, 0), ("decode", 2, 200)], f"tests: {one['tests']}")
+          == [("prompt", 16, 0), ("prompt", 70, 0), ("decode", 2, 0), ("decode", 2, 200)], f"tests: {one['tests']}")
     for test in one["tests"]:
         check_stat(test["tok_s"], "tok_s")
         check_stat(test["gb_s"], "gb_s")
@@ -101,7 +101,7 @@ def faster(result):
 
 
 subprocess.run([write_model, model], check=True)
-short = ["-m", model, "-p", "8,70", "-n", "2", "--depth", "0,200", "-r", "3"]
+short = ["-m", model, "-p", "16,70", "-n", "2", "--depth", "0,200", "-r", "3"]
 saved, picture = folder / "saved.json", folder / "roofline.svg"
 done = call(*short, "--kernels", "--timeline", "-o", "json", "--save", saved, "--svg", picture)
 check(done.stderr == "", f"progress in a pipe: {done.stderr[:200]}")

@@ -64,6 +64,9 @@ static void print_text(size_t index, const hn_device_info *d, const verdict *v) 
   out_printf("   limits    %u invocations, %u bytes shared, %u bytes of push constants\n",
              (unsigned)d->max_workgroup_invocations, (unsigned)d->shared_memory_bytes,
              (unsigned)d->push_constant_bytes);
+  if (d->matrix_m)
+    out_printf("   matrices  cooperative, int8, %u x %u x %u; %u of this build's shaders use them\n", (unsigned)d->matrix_m, (unsigned)d->matrix_n,
+               (unsigned)d->matrix_k, (unsigned)v->test.n_matrix);
   feature features[N_FEATURES];
   list_features(d, features);
   for (int i = 0; i < N_FEATURES; i++)
@@ -89,6 +92,10 @@ static void add_json(cJSON *list, size_t index, const hn_device_info *d, const v
   json_add_number(o, "subgroup_size", d->subgroup_size);
   json_add_number(o, "min_subgroup_size", d->min_subgroup_size);
   json_add_number(o, "max_subgroup_size", d->max_subgroup_size);
+  cJSON *matrix = cJSON_AddArrayToObject(o, "matrix");
+  cJSON_AddItemToArray(matrix, cJSON_CreateNumber(d->matrix_m));
+  cJSON_AddItemToArray(matrix, cJSON_CreateNumber(d->matrix_n));
+  cJSON_AddItemToArray(matrix, cJSON_CreateNumber(d->matrix_k));
   json_add_number(o, "max_workgroup_invocations", d->max_workgroup_invocations);
   json_add_number(o, "shared_memory_bytes", d->shared_memory_bytes);
   json_add_number(o, "push_constant_bytes", d->push_constant_bytes);
@@ -103,6 +110,7 @@ static void add_json(cJSON *list, size_t index, const hn_device_info *d, const v
   if (d->usable) {
     cJSON *shaders = cJSON_AddObjectToObject(o, "shaders");
     json_add_number(shaders, "tested", v->test.n_shaders);
+    json_add_number(shaders, "matrix", v->test.n_matrix);
     json_add_number(shaders, "wrong", v->test.n_wrong);
     json_add_text(shaders, "wrong_names", v->test.wrong);
     json_add_text(shaders, "error", v->done ? "" : v->error.message);

@@ -7,6 +7,7 @@
  *   limit NUMBER NAME      shared_bytes, invocations: what a workgroup can have
  *   module FILE            what follows is about this module; it is written before the driver is called
  *   constants N ...        what it is specialized with on such a device (runtime/tuning.c): constant_id 0, 1, ...
+ *   unsuited               the device lacks what the module needs: it is not compiled, and nothing else is said of it
  *   error TEXT             the module does not compile
  *   statistic VALUE NAME   names are the driver's and contain spaces
  *   code NAME              the machine code; its lines follow, each behind a tab
@@ -20,11 +21,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../runtime/gpu_coopmat.h"
 #include "../../runtime/gpu_info.h"
 #include "../../runtime/tuning.h"
 
 enum { PUSH_BYTES = GPU_PUSH_BYTES, MAX_FAMILIES = 32 };
 
+static VkInstance instance;
 static VkPhysicalDevice physical;
 static hn_device_info device_info;
 static VkDevice device;
@@ -40,7 +43,6 @@ static int open_instance(void) {
     return fail("no Vulkan loader", VK_ERROR_INITIALIZATION_FAILED);
   VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .apiVersion = VK_API_VERSION_1_3};
   VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application};
-  VkInstance instance;
   VkResult result = vkCreateInstance(&info, NULL, &instance);
   if (result)
     return fail("no instance", result);
@@ -51,7 +53,7 @@ static int open_instance(void) {
 }
 
 static void describe_device(void) {
-  gpu_info_read(physical, &device_info);
+  gpu_info_read(instance, physical, &device_info);
   VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
   VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &driver};
   vkGetPhysicalDeviceProperties2(physical, &properties);
@@ -72,30 +74,37 @@ static uint32_t compute_family(void) {
 
 /* The features that the library enables (runtime/gpu_device.c), and the one that lets the compiler tell. */
 static int open_device(void) {
-  static const char *const extension = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
+  static const char *const extensions[] = {VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME, COOPMAT_EXTENSION};
+  const bool matrices = device_info.matrix_m > 0;
   const float priority = 0.5f;
   VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                    .queueFamilyIndex = compute_family(),
                                    .queueCount = 1,
                                    .pQueuePriorities = &priority};
+  coopmat_features coopmat = {.sType = (VkStructureType)COOPMAT_FEATURES_TYPE, .cooperativeMatrix = true};
   VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR tells = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+      .pNext = matrices ? &coopmat : NULL,
       .pipelineExecutableInfo = true};
   VkPhysicalDeviceVulkan13Features v13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
                                           .pNext = &tells,
+                                          .subgroupSizeControl = matrices,
+                                          .computeFullSubgroups = matrices,
                                           .synchronization2 = true,
                                           .shaderIntegerDotProduct = true,
                                           .maintenance4 = true};
   VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
                                           .pNext = &v13,
                                           .bufferDeviceAddress = true,
+                                          .vulkanMemoryModel = matrices,
+                                          .shaderInt8 = matrices,
                                           .timelineSemaphore = true};
   VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                              .pNext = &v12,
                              .queueCreateInfoCount = 1,
                              .pQueueCreateInfos = &queue,
-                             .enabledExtensionCount = 1,
-                             .ppEnabledExtensionNames = &extension};
+                             .enabledExtensionCount = matrices ? 2 : 1,
+                             .ppEnabledExtensionNames = extensions};
   VkResult result = vkCreateDevice(physical, &info, NULL, &device);
   if (result)
     return fail("the device does not open", result);
@@ -134,10 +143,11 @@ static const spirv_module *module_of(const char *path) {
   return NULL;
 }
 
-static uint32_t find_constants(const char *path, uint32_t constants[GPU_MAX_CONSTANTS]) {
-  const spirv_module *module = module_of(path);
+static uint32_t find_constants(const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
   kernel_id id;
   uint32_t type, n = module && kernel_of(module, &id, &type) ? tuning_of(&device_info, id, module, constants) : 0;
+  if (module)
+    n = tuning_add_matrix(&device_info, module, constants, n);
   printf("constants");
   for (uint32_t i = 0; i < n; i++)
     printf(" %u", (unsigned)constants[i]);
@@ -145,7 +155,8 @@ static uint32_t find_constants(const char *path, uint32_t constants[GPU_MAX_CONS
   return n;
 }
 
-static VkResult make_pipeline(const uint32_t *words, size_t bytes, const uint32_t *constants, uint32_t n_constants, VkPipeline *out) {
+static VkResult make_pipeline(const uint32_t *words, size_t bytes, const uint32_t *constants, uint32_t n_constants, uint32_t subgroup_size,
+                              VkPipeline *out) {
   VkSpecializationMapEntry entries[GPU_MAX_CONSTANTS];
   for (uint32_t i = 0; i < n_constants; i++)
     entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = i * 4, .size = 4};
@@ -157,10 +168,14 @@ static VkResult make_pipeline(const uint32_t *words, size_t bytes, const uint32_
   VkResult result = vkCreateShaderModule(device, &module_info, NULL, &module);
   if (result)
     return result;
+  VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
+      .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO, .requiredSubgroupSize = subgroup_size};
   VkComputePipelineCreateInfo info = {
       .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
       .flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR | VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR,
       .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                .pNext = subgroup_size ? &size : NULL,
+                .flags = subgroup_size ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                 .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                 .module = module,
                 .pName = "main",
@@ -228,10 +243,16 @@ static void compile(const char *path) {
   uint32_t *words = read_module(path, &bytes);
   uint32_t constants[GPU_MAX_CONSTANTS];
   printf("module %s\n", path);
-  uint32_t n_constants = find_constants(path, constants);
+  const spirv_module *module = module_of(path);
+  if (module && !kernels_suit(&device_info, module)) {
+    printf("unsuited\n");
+    free(words);
+    return;
+  }
+  uint32_t n_constants = find_constants(module, constants);
   fflush(stdout);
   VkPipeline pipeline = VK_NULL_HANDLE;
-  VkResult result = words ? make_pipeline(words, bytes, constants, n_constants, &pipeline) : VK_ERROR_UNKNOWN;
+  VkResult result = words ? make_pipeline(words, bytes, constants, n_constants, module && is_cooperative(module) ? device_info.min_subgroup_size : 0, &pipeline) : VK_ERROR_UNKNOWN;
   free(words);
   if (!words || result) {
     printf("error %s (VkResult %d)\n", words ? "does not compile" : "cannot be read", (int)result);

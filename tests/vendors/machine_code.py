@@ -220,9 +220,9 @@ def innermost(loops):
     return [found for loop in loops for found in (innermost(loop.inner) if loop.inner else [loop])]
 
 
-def matvec_granules(module):
-    """MATRICES * ROWS * STEP of matvec.glsl. What is left of a chunk behind the loop is not counted."""
-    rows = 4 if "swiglu" in module else 2
+def matvec_granules(module, constants):
+    """MATRICES * ROWS * COLUMNS * STEP of matvec.glsl. What is left of a chunk behind the loop is not counted."""
+    rows = 4 if "swiglu" in module else 2 * constants[3] if "batch" in module else 2  # matvec_constant of runtime/tuning.h
     if module.endswith("_intf32"):
         return rows * 2
     return rows * (8 if any(module.endswith("_" + t) for t in SUPER_BLOCKS) else 4)
@@ -247,7 +247,7 @@ def only(loops, what):
 
 
 def matmat_cost(program, module, constants):
-    _, _, rows, tokens, step = constants  # matmat_constant of runtime/tuning.h
+    _, _, rows, tokens, step = constants[:5]  # matmat_constant of runtime/tuning.h
     floats = module.endswith("_intf32")
 
     def own(loop):
@@ -274,7 +274,7 @@ def loop_cost(program, module, constants=()):
     if not work:
         return None
     if module.startswith("matvec"):
-        work = [w * matvec_granules(module) for w in work]
+        work = [w * matvec_granules(module, constants) for w in work]
         # One loop deep or two, as a lane has one chunk or more; the loops that add chunks are smaller.
         found = sorted(innermost(program.loops), key=program.size, reverse=True)[:1]
     elif kernel.startswith("attention"):

@@ -8,7 +8,8 @@ MAGIC, HEADER_WORDS = 0x07230203, 5
 EXECUTION_MODE, TYPE_BOOL, TYPE_INT, TYPE_FLOAT, TYPE_VECTOR, TYPE_ARRAY, TYPE_STRUCT, TYPE_POINTER = 16, 20, 21, 22, 23, 28, 30, 32
 CONSTANT, SPEC_CONSTANT, SPEC_CONSTANT_OP, VARIABLE, DECORATE, EXECUTION_MODE_ID = 43, 50, 52, 59, 71, 331
 LOCAL_SIZE, LOCAL_SIZE_ID, WORKGROUP, SPEC_ID = 17, 38, 4, 1
-OPERATORS = {128: operator.add, 130: operator.sub, 132: operator.mul, 134: operator.floordiv}  # of unsigned integers
+OPERATORS = {128: operator.add, 130: operator.sub, 132: operator.mul, 134: operator.floordiv, 170: operator.eq, 176: operator.lt}  # of unsigned integers
+SELECT = 169
 
 
 def instructions(data):
@@ -34,6 +35,8 @@ def workgroup(data, special=()):
             constants[a[1]] = special[ids[a[1]]] if ids.get(a[1], len(special)) < len(special) else a[2]
         elif op == SPEC_CONSTANT_OP and a[2] in OPERATORS and a[3] in constants and a[4] in constants:
             constants[a[1]] = OPERATORS[a[2]](constants[a[3]], constants[a[4]])
+        elif op == SPEC_CONSTANT_OP and a[2] == SELECT and all(operand in constants for operand in a[3:6]):
+            constants[a[1]] = constants[a[4] if constants[a[3]] else a[5]]
         elif op == TYPE_BOOL:
             sizes[a[0]] = 4
         elif op in (TYPE_INT, TYPE_FLOAT):

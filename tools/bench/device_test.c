@@ -71,7 +71,7 @@ static hn_status init(tester *t) {
   if (!status)
     status = gpu_buffer_init(d, GPU_MEMORY_READBACK, TRANSFER_BYTES, "a buffer of the host", &t->readback, t->err);
   for (int i = 0; i < N_SHADERS && !status; i++)
-    status = gpu_pipeline_init(d, sources[i].name, sources[i].words, sources[i].n_words, NULL, 0, &t->pipelines[i], t->err);
+    status = gpu_pipeline_init(d, sources[i].name, sources[i].words, sources[i].n_words, NULL, 0, 0, &t->pipelines[i], t->err);
   return status;
 }
 

@@ -42,7 +42,7 @@ static const spirv_module *module_of(const char *name) {
 }
 
 static void add_row(tuner *t, const kernel *k, uint32_t choice, double us, bool best) {
-  uint32_t constants[GPU_MAX_CONSTANTS], n = tuning_choice(choice, k->id, constants);
+  uint32_t constants[GPU_MAX_CONSTANTS], n = tuning_choice(choice, k->id, k->module, constants);
   char text[SHEET_CELL] = "";
   size_t used = 0;
   for (uint32_t i = 0; i < n; i++)
@@ -59,7 +59,7 @@ static hn_status time_choice(tuner *t, const kernel *k, const uint32_t *constant
   uint64_t digest = 0;
   hn_error why = {0};
   *us = (double)NAN;
-  if (!tuning_suits(&t->m->device->info, k->id, constants))
+  if (!tuning_suits(&t->m->device->info, k->id, k->module, constants))
     return HN_OK;
   hn_status status = kernels_use_constants(all, k->id, k->type, k->module, constants, n, &why);
   if (status == HN_ERROR_VULKAN)
@@ -80,7 +80,7 @@ static hn_status tune_kernel(tuner *t, const kernel *k, hn_error *err) {
   double us[MAX_CHOICES];
   uint32_t constants[GPU_MAX_CONSTANTS], n, n_choices = 0, best = MAX_CHOICES;
   hn_status status = HN_OK;
-  for (; !status && n_choices < MAX_CHOICES && (n = tuning_choice(n_choices, k->id, constants)); n_choices++) {
+  for (; !status && n_choices < MAX_CHOICES && (n = tuning_choice(n_choices, k->id, k->module, constants)); n_choices++) {
     status = time_choice(t, k, constants, n, &us[n_choices], err);
     if (!status && isfinite(us[n_choices]) && (best == MAX_CHOICES || us[n_choices] < us[best]))
       best = n_choices;
@@ -89,7 +89,7 @@ static hn_status tune_kernel(tuner *t, const kernel *k, hn_error *err) {
     return status;
   for (uint32_t i = 0; i < n_choices; i++)
     add_row(t, k, i, us[i], i == best);
-  n = tuning_choice(best, k->id, constants);
+  n = tuning_choice(best, k->id, k->module, constants);
   status = kernels_use_constants(&t->subject.weights->kernels, k->id, k->type, k->module, constants, n, err);
   return status ? status : tuning_file_put(&t->best, k->module->name, constants, n, err);
 }
@@ -101,7 +101,7 @@ static hn_status tune_kernels(tuner *t, hn_error *err) {
       const gpu_pipeline *pipeline = &t->subject.weights->kernels.pipelines[id][type];
       kernel k = {(kernel_id)id, type, pipeline->handle ? module_of(pipeline->name) : NULL};
       uint32_t constants[GPU_MAX_CONSTANTS];
-      if (k.module && tuning_choice(1, k.id, constants)) /* at least two */
+      if (k.module && tuning_choice(1, k.id, k.module, constants)) /* at least two */
         status = tune_kernel(t, &k, err);
       progress_clear();
     }
