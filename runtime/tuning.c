@@ -11,9 +11,10 @@ enum { VENDOR_AMD = 0x1002, VENDOR_INTEL = 0x8086, VENDOR_NVIDIA = 0x10DE, VENDO
  * too few waves, as Mesa's compilers tell (tests/vendors/table.csv), and 32 KiB of shared memory.
  */
 typedef enum tile {
-  TILE_WIDE,     /* 64 x 64: AMD with packed products: two thirds of 256 registers are sums, 4 waves per SIMD */
-  TILE_DEEP,     /* the same with half of the sums in an invocation: NVIDIA; AMD where granules have two scales */
-  TILE_SMALL,    /* 64 x 32: Intel's 128 registers, and GPUs that are not known */
+  TILE_WIDE,     /* 128 x 128: AMD with packed products: two thirds of 256 registers are sums, 4 waves per SIMD */
+  TILE_HALF,     /* 128 x 64, with half of the sums in an invocation: AMD where granules have two scales */
+  TILE_DEEP,     /* 64 x 128, the same with more shared memory: NVIDIA */
+  TILE_SMALL,    /* 64 x 64: Intel's 128 registers, and GPUs that are not known */
   TILE_FLOATS,   /* integers in floats: many waves, of few sums */
   TILE_EMULATED, /* packed products that are taken apart: their registers are many */
   TILE_STRAIGHT, /* 64 x 32, each granule one straight piece of code: SwiftShader, which finds no common subexpressions in TILE_DIRECT */
@@ -22,9 +23,10 @@ typedef enum tile {
 } tile;
 
 static const uint32_t tiles[N_TILES][N_MATMAT_CONSTANTS] = {
-    [TILE_WIDE] = {64, 8, 8, 8, 2},
-    [TILE_DEEP] = {128, 16, 4, 8, 2},
-    [TILE_SMALL] = {128, 16, 4, 4, 2},
+    [TILE_WIDE] = {256, 16, 8, 8, 2},
+    [TILE_HALF] = {256, 32, 4, 8, 2},
+    [TILE_DEEP] = {256, 16, 4, 8, 4},
+    [TILE_SMALL] = {256, 16, 4, 4, 4},
     [TILE_FLOATS] = {256, 16, 4, 2, 2},
     [TILE_EMULATED] = {256, 32, 2, 2, 2},
     [TILE_STRAIGHT] = {64, 16, 4, 8, 1},
@@ -68,7 +70,7 @@ static tile choose_tile(const hn_device_info *device, const spirv_module *module
   if (!device->fast_integer_dot_product)
     return TILE_EMULATED;
   if (device->vendor_id == VENDOR_AMD)
-    return two ? TILE_DEEP : TILE_WIDE;
+    return two ? TILE_HALF : TILE_WIDE;
   return device->vendor_id == VENDOR_NVIDIA ? TILE_DEEP : TILE_SMALL;
 }
 
