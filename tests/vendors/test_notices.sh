@@ -74,6 +74,32 @@ if grep -v known.txt "$work/log" | grep -e "^[a-z0-9]* good" -e "ampere contract
   failed=1
 fi
 
+# Arithmetic of whole cooperative matrices, where there is a compiler for it.
+for glslc in "$build/third_party/bin/glslc" glslc; do
+  sh "$here/../../third_party/knows-coopmat" "$glslc" || continue
+  cat >"$work/whole.comp" <<GLSL
+#version 460
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_KHR_memory_scope_semantics : require
+layout(local_size_x = 32) in;
+shared float s[256];
+void main() {
+  coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator> m;
+  coopMatLoad(m, s, 0, 16, gl_CooperativeMatrixLayoutRowMajor);
+  m = m * m;
+  coopMatStore(m, s, 0, 16, gl_CooperativeMatrixLayoutRowMajor);
+}
+GLSL
+  "$glslc" -O0 --target-env=vulkan1.3 -o "$work/whole.spv" "$work/whole.comp"
+  "$build/shaders/spirv_exact" decorate "$work/whole.spv" "$work/decorated.spv"
+  if "$build/shaders/spirv_exact" embed "$work/decorated.spv" /dev/null whole 2>"$work/log"; then
+    echo "accepted: arithmetic of whole matrices"
+    failed=1
+  fi
+  expect 'whole matrices of floats'
+  break
+done
+
 # A table with fewer instructions, a row missing, and rows too many.
 rm "$work"/[!gt]*.spv
 sed -i -e '/^dg2,good/d' -e 's/^\(navi21,good,[^,]*,[^,]*\),[0-9]*/\1,3/' -e '$a\
