@@ -10,7 +10,7 @@
 #define COOPMAT_EXTENSION "VK_KHR_cooperative_matrix"
 
 enum { COOPMAT_FEATURES_TYPE = 1000506000, COOPMAT_PROPERTIES_TYPE = 1000506001 }; /* of VkStructureType */
-enum { COOPMAT_SINT8 = 3, COOPMAT_SINT32 = 5 };                                    /* of VkComponentTypeKHR */
+enum { COOPMAT_FLOAT32 = 1, COOPMAT_SINT8 = 3, COOPMAT_SINT32 = 5 };               /* of VkComponentTypeKHR */
 enum { COOPMAT_SUBGROUP = 3 };                                                     /* of VkScopeKHR */
 
 typedef struct coopmat_features {

@@ -113,10 +113,31 @@ static void read_properties(VkPhysicalDevice physical, hn_device_info *out) {
   out->fast_integer_dot_product = v13.integerDotProduct4x8BitPackedSignedAccelerated;
 }
 
-/* int8 matrices with int32 sums of a subgroup, of which some number lies along a granule of weights. */
-static bool usable_matrix(const coopmat_properties *p) {
+/* int8 matrices with int32 sums of a subgroup that fit into the tiles of tuning.c: some number along a granule of weights, along the rows of a
+ * subgroup and along 16 tokens. */
+static bool fits(const coopmat_properties *p, uint32_t subgroup_size) {
   return p->AType == COOPMAT_SINT8 && p->BType == COOPMAT_SINT8 && p->CType == COOPMAT_SINT32 && p->ResultType == COOPMAT_SINT32 &&
-         !p->saturatingAccumulation && p->scope == COOPMAT_SUBGROUP && p->KSize >= 8 && ACT_BLOCK % p->KSize == 0;
+         !p->saturatingAccumulation && p->scope == COOPMAT_SUBGROUP && p->KSize >= 8 && ACT_BLOCK % p->KSize == 0 && p->MSize &&
+         subgroup_size % p->MSize == 0 && p->NSize && 16 % p->NSize == 0;
+}
+
+/* Whether there are sums of floats in this shape, too: what the integers are scaled in. */
+static bool has_floats(const coopmat_properties *list, uint32_t n, const coopmat_properties *shape) {
+  for (const coopmat_properties *p = list; p < list + n; p++)
+    if (p->MSize == shape->MSize && p->NSize == shape->NSize && p->scope == COOPMAT_SUBGROUP &&
+        (p->CType == COOPMAT_FLOAT32 || p->ResultType == COOPMAT_FLOAT32))
+      return true;
+  return false;
+}
+
+/* Workgroups of 256 invocations in subgroups of min_subgroup_size, whichever size a driver likes best. */
+static bool has_small_subgroups(VkPhysicalDevice physical, const hn_device_info *info) {
+  VkPhysicalDeviceVulkan13Properties v13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES};
+  VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &v13};
+  vkGetPhysicalDeviceProperties2(physical, &properties);
+  bool fixed = info->min_subgroup_size == info->max_subgroup_size;
+  return info->min_subgroup_size && (fixed || v13.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+         (uint64_t)v13.maxComputeWorkgroupSubgroups * info->min_subgroup_size >= MIN_INVOCATIONS;
 }
 
 static bool has_matrices(VkPhysicalDevice physical) {
@@ -130,9 +151,10 @@ static bool has_matrices(VkPhysicalDevice physical) {
   return matrices.cooperativeMatrix && v12.vulkanMemoryModel && v12.shaderInt8 && v13.subgroupSizeControl && v13.computeFullSubgroups;
 }
 
-/* The largest shape. Those of lavapipe are right in subgroups of 8; in others it ends the process. */
+/* The largest shape; none where there is no memory to ask, since it is never needed. Those of lavapipe are right in subgroups of 8; in others it
+ * ends the process. */
 static void read_matrix(VkInstance instance, VkPhysicalDevice physical, hn_device_info *out) {
-  if ((out->type == HN_DEVICE_SOFTWARE && out->subgroup_size != 8) || !has_matrices(physical))
+  if ((out->type == HN_DEVICE_SOFTWARE && out->subgroup_size != 8) || !has_matrices(physical) || !has_small_subgroups(physical, out))
     return;
   get_coopmat_properties get = (get_coopmat_properties)vkGetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
   uint32_t n = 0;
@@ -144,7 +166,8 @@ static void read_matrix(VkInstance instance, VkPhysicalDevice physical, hn_devic
   if (list && get(physical, &n, list) >= 0)
     for (uint32_t i = 0; i < n; i++) {
       const coopmat_properties *p = &list[i];
-      if (!usable_matrix(p) || (uint64_t)p->MSize * p->NSize * p->KSize <= (uint64_t)out->matrix_m * out->matrix_n * out->matrix_k)
+      bool larger = (uint64_t)p->MSize * p->NSize * p->KSize > (uint64_t)out->matrix_m * out->matrix_n * out->matrix_k;
+      if (!larger || !fits(p, out->min_subgroup_size) || !has_floats(list, n, p))
         continue;
       out->matrix_m = p->MSize;
       out->matrix_n = p->NSize;

@@ -22,7 +22,7 @@ static VkResult make_pipeline(gpu_device *device, VkShaderModule module, const u
   VkComputePipelineCreateInfo info = {
       .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
       .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                .pNext = subgroup_size ? &size : NULL,
+                .pNext = subgroup_size && device->info.min_subgroup_size < device->info.max_subgroup_size ? &size : NULL,
                 .flags = subgroup_size ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                 .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                 .module = module,

@@ -37,7 +37,7 @@ bool kernel_of(const spirv_module *module, kernel_id *id, uint32_t *type) {
 
 bool kernels_suit(const hn_device_info *device, const spirv_module *module) {
   uint32_t constants[GPU_MAX_CONSTANTS];
-  return !is_cooperative(module) || tuning_of(device, KERNEL_MATMAT, module, constants) > 0;
+  return !tuning_is_cooperative(module) || tuning_of(device, KERNEL_MATMAT, module, constants) > 0;
 }
 
 hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const spirv_module *module, const uint32_t *constants, uint32_t n,
@@ -51,8 +51,8 @@ hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const s
     all[n++] = k->kv_type == QUANT_Q4_0; /* its last one */
   n = tuning_add_matrix(&k->device->info, module, all, n);
   gpu_pipeline_finish(k->device, pipeline);
-  const uint32_t subgroup_size = is_cooperative(module) ? k->device->info.min_subgroup_size : 0;
-  hn_status status = gpu_pipeline_init(k->device, module->name, words, module->n_words, all, n, subgroup_size, pipeline, err);
+  hn_status status = gpu_pipeline_init(k->device, module->name, words, module->n_words, all, n, tuning_subgroup_size(&k->device->info, module),
+                                       pipeline, err);
   free(words);
   return status;
 }
@@ -370,7 +370,8 @@ void kernel_matvec(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gp
 void kernel_matvec_batch(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p) {
   struct push_matmul push = push_product(w, p);
   gpu_access a = product_access(w, p);
-  DISPATCH(KERNEL_MATVEC_BATCH, w->type, &push, row_groups(k, KERNEL_MATVEC_BATCH, w, w->n_rows), groups(p->n_tokens, kernels_batch_tokens(k, w->type)));
+  uint32_t n_groups = groups(p->n_tokens, kernels_batch_tokens(k, w->type));
+  DISPATCH(KERNEL_MATVEC_BATCH, w->type, &push, row_groups(k, KERNEL_MATVEC_BATCH, w, w->n_rows), n_groups);
 }
 
 void kernel_matvec_norm(gpu_cmd *cmd, const kernels *k, const gpu_matrix *w, const gpu_product *p, const struct then_norm *then,

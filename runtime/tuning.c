@@ -8,7 +8,7 @@ enum { VENDOR_AMD = 0x1002, VENDOR_INTEL = 0x8086, VENDOR_NVIDIA = 0x10DE, VENDO
 
 /*
  * Tiles of matmat. What bounds them: registers (sums of a chunk and of the row, and the codes of the rows) that must neither be spilled nor leave
- * too few waves, as Mesa's compilers tell (tests/vendors/table.csv), and 32 KiB of shared memory.
+ * too few waves, as Mesa's compilers tell (tests/vendors/table.csv), and shared memory: 32 KiB, but for TILE_DEEP of two scales.
  */
 typedef enum tile {
   TILE_WIDE,     /* 128 x 128: AMD with packed products: two thirds of 256 registers are sums, 4 waves per SIMD */
@@ -50,7 +50,7 @@ uint32_t matvec_rows_of(const uint32_t c[N_MATVEC_CONSTANTS]) {
   return 2 * c[MATVEC_LANES];
 }
 
-bool is_cooperative(const spirv_module *module) {
+bool tuning_is_cooperative(const spirv_module *module) {
   return strcmp(module->variant, "coop") == 0;
 }
 
@@ -58,11 +58,18 @@ matmat_tile matmat_tile_of(const uint32_t c[N_MATMAT_CONSTANTS]) {
   return (matmat_tile){c[MATMAT_ROW_LANES] * c[MATMAT_LANE_ROWS], c[MATMAT_INVOCATIONS] / c[MATMAT_ROW_LANES] * c[MATMAT_LANE_TOKENS]};
 }
 
+/* TWO_SCALES of shaders/weights.glsl. */
+static bool has_two_scales(uint32_t type) {
+  return type == QUANT_Q2_K || type == QUANT_Q3_K || type == QUANT_Q6_K;
+}
+
+static uint32_t type_of(const spirv_module *module) {
+  kernel_id id;
+  uint32_t type;
+  return kernel_of(module, &id, &type) ? type : 0;
+}
+
 static tile choose_tile(const hn_device_info *device, const spirv_module *module) {
-  static const char *const two_scales[] = {"q2_k", "q3_k", "q6_k"};
-  bool two = false;
-  for (size_t i = 0; i < sizeof two_scales / sizeof *two_scales; i++)
-    two |= strcmp(module->type, two_scales[i]) == 0;
   if (device->type == HN_DEVICE_SOFTWARE)
     return device->vendor_id == VENDOR_GOOGLE ? TILE_STRAIGHT : TILE_DIRECT;
   if (strcmp(module->variant, "intf32") == 0)
@@ -70,7 +77,7 @@ static tile choose_tile(const hn_device_info *device, const spirv_module *module
   if (!device->fast_integer_dot_product)
     return TILE_EMULATED;
   if (device->vendor_id == VENDOR_AMD)
-    return two ? TILE_HALF : TILE_WIDE;
+    return has_two_scales(type_of(module)) ? TILE_HALF : TILE_WIDE;
   return device->vendor_id == VENDOR_NVIDIA ? TILE_DEEP : TILE_SMALL;
 }
 
@@ -94,8 +101,8 @@ static uint32_t put_shape(kernel_id id, shape s, bool lane_addresses, uint32_t c
   return N_MATVEC_BATCH_CONSTANTS;
 }
 
-/* Tokens of a workgroup of matvec_batch: as many as there are registers for (tests/vendors/table.csv). On CPUs it computes those that do not exist,
- * too. */
+/* Tokens of a workgroup of matvec_batch: as many as there are registers (tests/vendors/table.csv) and shared memory for, of which 8 in SHAPE_64 take
+ * 32 KiB. On CPUs it computes those that do not exist, too. */
 static uint32_t choose_columns(const hn_device_info *device, const spirv_module *module) {
   const bool software = device->type == HN_DEVICE_SOFTWARE;
   if (!device->fast_integer_dot_product && !software)
@@ -114,7 +121,8 @@ static shape choose_shape(const hn_device_info *device) {
 }
 
 /* An invocation for each value or so. On CPUs one vector, or few invocations: there a barrier switches between the stacks of all vectors. */
-static const uint32_t widths[N_KERNELS] = {[KERNEL_NORM_QUANT] = 256, [KERNEL_ROPE_STORE] = 64, [KERNEL_ATTENTION] = 64, [KERNEL_ATTENTION_PROMPT] = 64};
+static const uint32_t widths[N_KERNELS] = {
+    [KERNEL_NORM_QUANT] = 256, [KERNEL_ROPE_STORE] = 64, [KERNEL_ATTENTION] = 64, [KERNEL_ATTENTION_PROMPT] = 64};
 enum { MIN_WIDTH = 8 /* PROMPT_ROWS */, SOFTWARE_WIDTH = 16 };
 
 static uint32_t software_width(const hn_device_info *device) {
@@ -124,6 +132,16 @@ static uint32_t software_width(const hn_device_info *device) {
 static uint32_t put_width(uint32_t width, uint32_t constants[GPU_MAX_CONSTANTS]) {
   constants[WIDTH_INVOCATIONS] = width;
   return N_WIDTH_CONSTANTS;
+}
+
+uint32_t tuning_subgroup_size(const hn_device_info *device, const spirv_module *module) {
+  return tuning_is_cooperative(module) ? device->min_subgroup_size : 0;
+}
+
+/* Not where they need more instructions than packed products: Intel, of two scales (tests/vendors/table.csv: lnl Q6_K 28.3 for 25.7). On a CPU they
+ * are a tenth as fast. */
+bool tuning_prefers_matrices(const hn_device_info *device, const spirv_module *module) {
+  return device->type != HN_DEVICE_SOFTWARE && !(device->vendor_id == VENDOR_INTEL && has_two_scales(type_of(module)));
 }
 
 static uint32_t put_cooperative(uint32_t choice, uint32_t constants[GPU_MAX_CONSTANTS]) {
@@ -142,25 +160,45 @@ static uint32_t choose_cooperative(const hn_device_info *device, const spirv_mod
 }
 
 uint32_t tuning_choice(uint32_t choice, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
-  if (is_cooperative(module))
+  if (tuning_is_cooperative(module))
     return put_cooperative(choice, constants);
-  if (is_matvec(id) && choice < 2 * N_SHAPES - 1) /* those that have addresses of the lanes' own without them, too */
-    return put_shape(id, (shape)(choice < N_SHAPES ? choice : choice - N_SHAPES + SHAPE_16), choice < N_SHAPES, choice % 2 ? 4 : FEW_TOKENS,
-                     constants);
+  if (is_matvec(id) && id != KERNEL_MATVEC_BATCH && choice < 2 * N_SHAPES - 1) /* those that have addresses of the lanes' own without them, too */
+    return put_shape(id, (shape)(choice < N_SHAPES ? choice : choice - N_SHAPES + SHAPE_16), choice < N_SHAPES, 1, constants);
+  if (id == KERNEL_MATVEC_BATCH && choice < 3 * N_SHAPES)
+    return put_shape(id, (shape)(choice / 3), true, 2u << choice % 3, constants);
+  if (id == KERNEL_MATVEC_BATCH && choice < 4 * N_SHAPES - 1) /* of an emulated product */
+    return put_shape(id, (shape)(choice - 3 * N_SHAPES + SHAPE_16), false, 1, constants);
   if (widths[id] && choice < 3)
     return put_width(choice == 0 ? widths[id] : choice == 1 ? MIN_WIDTH : SOFTWARE_WIDTH, constants);
   return id == KERNEL_MATMAT && choice < N_TILES ? put_tile((tile)choice, constants) : 0;
 }
 
 uint32_t tuning_of(const hn_device_info *device, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
-  if (is_cooperative(module))
+  if (tuning_is_cooperative(module))
     return choose_cooperative(device, module, constants);
   if (is_matvec(id))
     return put_shape(id, choose_shape(device), device->fast_integer_dot_product || (*module->variant && id != KERNEL_MATVEC_BATCH),
                      choose_columns(device, module), constants);
   if (widths[id])
     return put_width(device->type == HN_DEVICE_SOFTWARE ? software_width(device) : widths[id], constants);
-  return id == KERNEL_MATMAT ? put_tile(choose_tile(device, module), constants) : 0;
+  if (id != KERNEL_MATMAT)
+    return 0;
+  put_tile(choose_tile(device, module), constants);
+  return tuning_suits(device, id, module, constants) ? N_MATMAT_CONSTANTS : put_tile(TILE_SMALL, constants);
+}
+
+/* What matmat declares at most, in bytes: shaders/matmat_stage.glsl, matmat_shared.glsl and matmat_coop.glsl. */
+static uint32_t shared_bytes(const hn_device_info *device, const spirv_module *module, const uint32_t c[N_MATMAT_CONSTANTS]) {
+  matmat_tile t = matmat_tile_of(c);
+  uint32_t type = type_of(module);
+  bool two = has_two_scales(type), minimum = quant_has_minimum(type);
+  uint32_t row_factors = two ? (minimum ? 6 : 3) : minimum ? 2 : 1, token_factors = two ? 3 : 2;
+  uint32_t factors = 4 * (row_factors * t.rows + token_factors * t.tokens);
+  if (!tuning_is_cooperative(module))
+    return c[MATMAT_STEP] * (32 * (t.rows + t.tokens) + factors);
+  uint32_t copies = two && device->matrix_k == ACT_BLOCK ? 2 : 1;
+  uint32_t stored = c[MATMAT_INVOCATIONS] / device->min_subgroup_size * device->matrix_m * device->matrix_n;
+  return c[MATMAT_STEP] * (48 * (copies * t.rows + t.tokens) + factors) + 4 * stored;
 }
 
 static bool consists_of_matrices(const hn_device_info *device, const uint32_t c[N_MATMAT_CONSTANTS]) {
@@ -170,15 +208,20 @@ static bool consists_of_matrices(const hn_device_info *device, const uint32_t c[
 }
 
 bool tuning_suits(const hn_device_info *device, kernel_id id, const spirv_module *module, const uint32_t constants[GPU_MAX_CONSTANTS]) {
-  if (is_cooperative(module))
-    return consists_of_matrices(device, constants);
+  if (tuning_is_cooperative(module) && !consists_of_matrices(device, constants))
+    return false;
+  if (id == KERNEL_MATMAT)
+    return shared_bytes(device, module, constants) <= device->shared_memory_bytes;
+  if (id == KERNEL_MATVEC_BATCH && 4 * N_CHUNKS * matvec_rows_of(constants) * constants[MATVEC_COLUMNS] > device->shared_memory_bytes)
+    return false;
   return !is_matvec(id) || !constants[MATVEC_LANE_ADDRESSES] || device->type != HN_DEVICE_SOFTWARE || device->subgroup_size < 16;
 }
 
 uint32_t tuning_add_matrix(const hn_device_info *device, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS], uint32_t n) {
   const uint32_t of_device[] = {device->min_subgroup_size, device->matrix_m, device->matrix_n, device->matrix_k};
   const uint32_t n_of_device = sizeof of_device / sizeof *of_device;
-  if (!is_cooperative(module) || n + n_of_device > GPU_MAX_CONSTANTS)
+  _Static_assert(N_MATMAT_CONSTANTS + sizeof of_device / sizeof *of_device <= GPU_MAX_CONSTANTS, "room for them");
+  if (!tuning_is_cooperative(module))
     return n;
   memcpy(constants + n, of_device, sizeof of_device);
   return n + n_of_device;

@@ -16,8 +16,11 @@ typedef enum matvec_constant {
 /* Rows of a workgroup. */
 uint32_t matvec_rows_of(const uint32_t constants[N_MATVEC_CONSTANTS]);
 
-/* Whether a module computes with cooperative matrices (shaders/matmat_coop.glsl). */
-bool is_cooperative(const spirv_module *module);
+/* Whether a module computes with cooperative matrices (shaders/matmat_coop.glsl), in subgroups of which size (0: any), and whether it is tried before
+ * the others on a device that has them. */
+bool tuning_is_cooperative(const spirv_module *module);
+uint32_t tuning_subgroup_size(const hn_device_info *device, const spirv_module *module);
+bool tuning_prefers_matrices(const hn_device_info *device, const spirv_module *module);
 
 /* The constants of matmat, in the order of their constant_id. */
 typedef enum matmat_constant {
@@ -45,8 +48,8 @@ uint32_t tuning_of(const hn_device_info *device, kernel_id id, const spirv_modul
 /* The same for every choice that some device gets, one after the other; 0 constants behind the last, and where a kernel has none. */
 uint32_t tuning_choice(uint32_t choice, kernel_id id, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]);
 
-/* Whether a choice may be tried on a device: lavapipe of vectors of 512 bits smashes its stack where lanes have addresses of their own; tiles of
- * a cooperative module must consist of the device's matrices. */
+/* Whether a choice may be tried on a device: lavapipe of vectors of 512 bits smashes its stack where lanes have addresses of their own; tiles must
+ * fit into shared memory, and those of a cooperative module consist of the device's matrices. */
 bool tuning_suits(const hn_device_info *device, kernel_id id, const spirv_module *module, const uint32_t constants[GPU_MAX_CONSTANTS]);
 
 /* Appends to n constants of a cooperative module those of the device's matrices: the size of a subgroup, m, n and k. Returns their number; others

@@ -41,17 +41,15 @@ static hn_status judge(variants *v, kernel_id id, uint32_t type, const spirv_mod
   return HN_OK;
 }
 
-/* Variants in the order in which they are tried. On a GPU cooperative matrices come first. Integers in floats come before packed products
- * where these are emulated: Mesa's compilers need 8 to 12 % fewer instructions for vega10, navi10 and skl (tests/vendors/table.csv). On a CPU
- * lavapipe's packed products are 4 to 6 % faster than floats, and its cooperative matrices a tenth as fast. */
-enum { N_RANKS = 3 };
+/* Variants in the order in which they are tried. Integers in floats come before packed products where these are emulated: Mesa's compilers need
+ * 8 to 12 % fewer instructions for vega10, navi10 and skl (tests/vendors/table.csv). On a CPU lavapipe's packed products are 4 to 6 % faster. */
+enum { N_RANKS = 4 };
 
 static uint32_t rank_of(const gpu_device *device, const spirv_module *module) {
-  bool software = device->info.type == HN_DEVICE_SOFTWARE;
-  bool floats_first = !device->info.fast_integer_dot_product && !software;
-  if (is_cooperative(module))
-    return software ? 2 : 0;
-  return (software ? 0 : 1) + (uint32_t)((strcmp(module->variant, "intf32") == 0) != floats_first);
+  bool floats_first = !device->info.fast_integer_dot_product && device->info.type != HN_DEVICE_SOFTWARE;
+  if (tuning_is_cooperative(module))
+    return tuning_prefers_matrices(&device->info, module) ? 0 : N_RANKS - 1;
+  return (strcmp(module->variant, "intf32") == 0) == floats_first ? 1 : 2;
 }
 
 /* Judges a module that kernels_use compiled, or not: `compiled`, and *why where it failed. A driver that does not compile it is noted as one
@@ -59,7 +57,7 @@ static uint32_t rank_of(const gpu_device *device, const spirv_module *module) {
 static hn_status settle(variants *v, kernel_id id, uint32_t type, const spirv_module *m, hn_status compiled, const hn_error *why, bool *right,
                         hn_error *err) {
   *right = false;
-  v->n_matrix += is_cooperative(m);
+  v->n_matrix += tuning_is_cooperative(m);
   if (!compiled)
     return judge(v, id, type, m, right, err);
   if (compiled != HN_ERROR_VULKAN) {

@@ -22,7 +22,8 @@ const uint CODE_STRIDE = 6u; // pairs of words: a granule's 4, and 2 that keep r
 
 #include "matmat_stage.glsl"
 
-// Codes: (granule, copy, row) and (granule, token), each CODE_STRIDE pairs.
+// Codes: (granule, copy, row) and (granule, token), each CODE_STRIDE pairs. What matrices are loaded from begins at multiples of 16 bytes, as it
+// must: every array here and in matmat_stage.glsl has a size that is one.
 shared uvec2 w_codes[STEP * COPIES * ROWS * CODE_STRIDE], x_codes[STEP * TOKENS * CODE_STRIDE];
 shared float stored[INVOCATIONS / SUBGROUP * M * N]; // by each subgroup, on its way to memory
 
@@ -153,9 +154,9 @@ void store_tile() {
   uint mine = gl_SubgroupID * M * N;
   [[unroll]] for (uint i = 0u; i < A; i++)
     [[unroll]] for (uint j = 0u; j < B; j++) {
-      barrier();
+      subgroupBarrier();
       coopMatStore(total[i * B + j], stored, mine, M, gl_CooperativeMatrixLayoutColumnMajor);
-      barrier();
+      subgroupBarrier();
       for (uint e = gl_SubgroupInvocationID; e < M * N; e += SUBGROUP)
         store_sum(subgroup_row + i * M + e % M, subgroup_token + j * N + e / M, stored[mine + e]);
     }

@@ -90,11 +90,11 @@ uint block_at(uint token, uint granule) {
   return min(gl_WorkGroupID.y * TOKENS + token, p.n_tokens - 1u) * p.n_granules + granule;
 }
 
-// Of `of` elements, the invocations load element e(0), each the next, then e(1), ...: loops of a known length, else they are not unrolled.
+// Of `of` elements, the invocations load element(0), each the next, then element(1), ...: loops of a known length, else they are not unrolled.
 #define LOADS(of) (((of) + INVOCATIONS - 1u) / INVOCATIONS)
-#define LOADED(of, n) ((of) % INVOCATIONS == 0u || e(n) < (of))
+#define LOADED(of, n) ((of) % INVOCATIONS == 0u || element(n) < (of))
 
-uint e(uint n) {
+uint element(uint n) {
   return gl_LocalInvocationIndex + n * INVOCATIONS;
 }
 
@@ -102,7 +102,7 @@ void load_weights(uint k) {
   Planes w = Planes(p.w_q, p.w_high, p.w_scale, p.w_d);
   uint n_tiles = (p.n_rows + TILE_ROWS - 1u) / TILE_ROWS;
   [[unroll]] for (uint n = 0u; n < LOADS(STEP * ROWS); n++) {
-    uint lane = e(n) % TILE_ROWS, g = e(n) / TILE_ROWS % STEP, tile = e(n) / (TILE_ROWS * STEP);
+    uint lane = element(n) % TILE_ROWS, g = element(n) / TILE_ROWS % STEP, tile = element(n) / (TILE_ROWS * STEP);
     uint from = min(gl_WorkGroupID.x * (ROWS / TILE_ROWS) + tile, n_tiles - 1u);
     if (LOADED(STEP * ROWS, n))
       put_weights(g, tile * TILE_ROWS + lane, load_tile_codes(w, p.n_granules, from, lane, granule_at(k, g)));
@@ -111,12 +111,12 @@ void load_weights(uint k) {
 
 void load_tokens(uint k) {
   [[unroll]] for (uint n = 0u; n < LOADS(STEP * 2u * TOKENS); n++) {
-    uint h = e(n) % 2u, g = e(n) / 2u % STEP, token = e(n) / (2u * STEP);
+    uint h = element(n) % 2u, g = element(n) / 2u % STEP, token = element(n) / (2u * STEP);
     if (LOADED(STEP * 2u * TOKENS, n))
       put_token_codes(g, token, h, Blocks(p.x_q).at[block_at(token, granule_at(k, g))][h]);
   }
   [[unroll]] for (uint n = 0u; n < LOADS(STEP * TOKENS); n++) {
-    uint g = e(n) % STEP, token = e(n) / STEP;
+    uint g = element(n) % STEP, token = element(n) / STEP;
     if (LOADED(STEP * TOKENS, n))
       put_token_factors(g, token, block_at(token, granule_at(k, g)));
   }

@@ -1,8 +1,8 @@
 // matvec.glsl: rows of weights times a q8 row, or up to COLUMNS of them, for the kernels of one or a few tokens.
 //
 // A workgroup is LANES x CHUNK_LANES invocations; one has ROWS neighbouring rows (of each of MATRICES matrices, which follow each other) and
-// N_CHUNKS / CHUNK_LANES chunks of them, for all tokens of the workgroup: they share the weights in registers. Of one row in a lane for all chunks (CHUNK_LANES 1) there is nothing to add up behind: for few, fast
-// cores. STEP granules make an iteration.
+// N_CHUNKS / CHUNK_LANES chunks of them, for all tokens of the workgroup: they share the weights in registers. Of one row in a lane for all chunks
+// (CHUNK_LANES 1) there is nothing to add up behind: for few, fast cores. STEP granules make an iteration.
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_ballot : require
 #include "matmul.glsl"

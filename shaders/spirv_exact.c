@@ -178,7 +178,8 @@ static void write_array(const char *out_path, const char *name, const uint32_t *
 static void embed(const char *out_path, const char *name) {
   size_t n;
   uint32_t *words = read_words(&n);
-  bool *decorated = decorated_ids(words, n), *integers = integer_ids(words, n), *matrices = matrix_ids(words, n), fma_allowed = ends_with(name, "_intf32");
+  bool *decorated = decorated_ids(words, n), *integers = integer_ids(words, n), *matrices = matrix_ids(words, n);
+  bool fma_allowed = ends_with(name, "_intf32");
   for (size_t i = HEADER_WORDS; i < n; i += instruction_words(words, n, i)) {
     if (must_not_contract(words[i] & 0xFFFF) && !decorated[words[i + 2]])
       fail("a float operation may be contracted");

@@ -30,7 +30,8 @@ static void launch(void *data) {
   gpu_matrix w = check_gpu_matrix(&a->in.w);
   gpu_product p = {{a->in.x.q->at, a->in.x.d->at, a->in.x.sums->at}, a->bias ? a->bias->at : 0, a->residual ? a->residual->at : 0, a->y->at,
                    a->n_tokens, a->y_stride};
-  (a->c->id == KERNEL_MATVEC ? kernel_matvec : a->c->id == KERNEL_MATVEC_BATCH ? kernel_matvec_batch : kernel_matmat)(a->c->cmd, &a->c->kernels, &w, &p);
+  const kernel_id id = a->c->id;
+  (id == KERNEL_MATVEC ? kernel_matvec : id == KERNEL_MATVEC_BATCH ? kernel_matvec_batch : kernel_matmat)(a->c->cmd, &a->c->kernels, &w, &p);
 }
 
 enum { BENCH_TOKENS = 512 };

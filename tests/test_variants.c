@@ -103,11 +103,13 @@ static void try_modules(size_t first, size_t last, uint32_t n_wrong) {
   kernels_finish(&k);
 }
 
-/* In every `step`th module. */
+/* In every `step`th module, from a drawn one on. */
 static void test_faults(size_t step) {
+  size_t first = (size_t)time(NULL) % step;
+  printf("faults in modules %zu, %zu, ...\n", first, first + step);
   restore();
   try_modules(0, n_modules - 1, 0);
-  for (size_t i = step - 1; i < n_modules; i += step) {
+  for (size_t i = first; i < n_modules; i += step) {
     restore();
     if (!kernels_suit(&device->info, &modules[i]))
       continue;
@@ -151,9 +153,11 @@ static double measure(void) {
     kernel_id id;
     uint32_t type;
   } needed[] = {{KERNEL_NORM_QUANT, 0},         {KERNEL_QUANTIZE, 0},        {KERNEL_SWIGLU_QUANT, 0},    {KERNEL_ROPE_STORE, QUANT_Q8_0},
-                {KERNEL_ATTENTION, QUANT_Q8_0}, {KERNEL_ARGMAX, 0},          {KERNEL_EMBED, QUANT_Q4_K},  {KERNEL_MATVEC, QUANT_Q4_K},
-                {KERNEL_MATMAT, QUANT_Q4_K},    {KERNEL_MATVEC, QUANT_Q6_K}, {KERNEL_MATMAT, QUANT_Q6_K}, {KERNEL_REARRANGE, QUANT_Q4_K},
-                {KERNEL_REARRANGE, QUANT_Q6_K}};
+                {KERNEL_ATTENTION, QUANT_Q8_0}, {KERNEL_ARGMAX, 0},          {KERNEL_EMBED, QUANT_Q4_K},  {KERNEL_MATVEC, QUANT_Q6_K},
+                {KERNEL_MATVEC_ROPE, QUANT_Q4_K},  {KERNEL_MATVEC_ROPE, QUANT_Q6_K},  {KERNEL_MATVEC_NORM, QUANT_Q4_K},
+                {KERNEL_MATVEC_NORM, QUANT_Q6_K},  {KERNEL_MATVEC_SWIGLU, QUANT_Q4_K}, {KERNEL_MATVEC_BATCH, QUANT_Q4_K},
+                {KERNEL_MATVEC_BATCH, QUANT_Q6_K}, {KERNEL_MATMAT, QUANT_Q4_K},       {KERNEL_MATMAT, QUANT_Q6_K},
+                {KERNEL_REARRANGE, QUANT_Q4_K},    {KERNEL_REARRANGE, QUANT_Q6_K}};
   const size_t n = sizeof needed / sizeof *needed;
   kernels k;
   variants v;

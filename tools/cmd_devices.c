@@ -92,10 +92,8 @@ static void add_json(cJSON *list, size_t index, const hn_device_info *d, const v
   json_add_number(o, "subgroup_size", d->subgroup_size);
   json_add_number(o, "min_subgroup_size", d->min_subgroup_size);
   json_add_number(o, "max_subgroup_size", d->max_subgroup_size);
-  cJSON *matrix = cJSON_AddArrayToObject(o, "matrix");
-  cJSON_AddItemToArray(matrix, cJSON_CreateNumber(d->matrix_m));
-  cJSON_AddItemToArray(matrix, cJSON_CreateNumber(d->matrix_n));
-  cJSON_AddItemToArray(matrix, cJSON_CreateNumber(d->matrix_k));
+  const int matrix[] = {(int)d->matrix_m, (int)d->matrix_n, (int)d->matrix_k};
+  cJSON_AddItemToObject(o, "matrix", cJSON_CreateIntArray(matrix, 3));
   json_add_number(o, "max_workgroup_invocations", d->max_workgroup_invocations);
   json_add_number(o, "shared_memory_bytes", d->shared_memory_bytes);
   json_add_number(o, "push_constant_bytes", d->push_constant_bytes);

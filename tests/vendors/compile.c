@@ -174,7 +174,7 @@ static VkResult make_pipeline(const uint32_t *words, size_t bytes, const uint32_
       .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
       .flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR | VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR,
       .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                .pNext = subgroup_size ? &size : NULL,
+                .pNext = subgroup_size && device_info.min_subgroup_size < device_info.max_subgroup_size ? &size : NULL,
                 .flags = subgroup_size ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                 .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                 .module = module,
@@ -252,7 +252,8 @@ static void compile(const char *path) {
   uint32_t n_constants = find_constants(module, constants);
   fflush(stdout);
   VkPipeline pipeline = VK_NULL_HANDLE;
-  VkResult result = words ? make_pipeline(words, bytes, constants, n_constants, module && is_cooperative(module) ? device_info.min_subgroup_size : 0, &pipeline) : VK_ERROR_UNKNOWN;
+  uint32_t subgroup_size = module ? tuning_subgroup_size(&device_info, module) : 0;
+  VkResult result = words ? make_pipeline(words, bytes, constants, n_constants, subgroup_size, &pipeline) : VK_ERROR_UNKNOWN;
   free(words);
   if (!words || result) {
     printf("error %s (VkResult %d)\n", words ? "does not compile" : "cannot be read", (int)result);

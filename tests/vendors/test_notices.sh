@@ -75,8 +75,10 @@ if grep -v known.txt "$work/log" | grep -e "^[a-z0-9]* good" -e "ampere contract
 fi
 
 # Arithmetic of whole cooperative matrices, where there is a compiler for it.
+whole=skipped
 for glslc in "$build/third_party/bin/glslc" glslc; do
   sh "$here/../../third_party/knows-coopmat" "$glslc" || continue
+  whole=done
   cat >"$work/whole.comp" <<GLSL
 #version 460
 #extension GL_KHR_cooperative_matrix : require
@@ -99,6 +101,7 @@ GLSL
   expect 'whole matrices of floats'
   break
 done
+echo "cooperative matrices: $whole"
 
 # A table with fewer instructions, a row missing, and rows too many.
 rm "$work"/[!gt]*.spv
