@@ -25,6 +25,12 @@ typedef struct forward_step {
 
 enum { FORWARD_ALL_MAX = 32 };
 
+typedef struct token_sink { /* gets the tokens that steps choose, in order */
+  bool (*take)(void *user, int32_t id); /* false: no more */
+  void *user;
+  const atomic_bool *cancel;
+} token_sink;
+
 typedef struct forward_params { /* of a session */
   uint32_t n_ctx, n_batch; /* n_batch: at most MAX_BATCH */
   uint32_t kv_type;        /* of a CPU: QUANT_Q8_0 or QUANT_Q4_0; a GPU's weights are loaded with one */
@@ -40,6 +46,10 @@ struct forward { /* the base of forward_cpu and forward_gpu */
   /* A token each of n sessions of one model, whose steps are of one token and FORWARD_ALL; n: at most FORWARD_ALL_MAX and all[0]->n_batch. Each
    * gets its logits. Cancelled by that of the first. Errors: as eval. */
   hn_status (*eval_together)(forward *const *all, const forward_step *steps, uint32_t n, hn_error *err);
+  /* n >= 1 steps of a token each, from position `first` on: of the argmax of the evaluation before, which was FORWARD_LAST, then of the last one's
+   * each time. Several are under way at a time; those behind a token that was the last one taken count as never evaluated. The logits are undefined
+   * then. NULL: eval does as well. Errors: as eval; tokens that were taken are evaluated. */
+  hn_status (*follow)(forward *self, uint32_t first, uint32_t n, const token_sink *to, hn_error *err);
   /* A block of a layer's KV cache (kv_block_bytes of sizes.h; layout: shaders/shared.h) to `bytes`, and from there. Waits until it is
    * done. Errors: as eval, but for CANCELLED. */
   hn_status (*read_kv)(forward *self, uint32_t layer, uint32_t block, void *bytes, hn_error *err);

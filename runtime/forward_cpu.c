@@ -229,7 +229,7 @@ hn_status forward_cpu_create(const cpu_weights *weights, const forward_params *p
   if (!f)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a session");
   const model_config *c = &weights->config;
-  f->base = (forward){params->n_ctx, params->n_batch, NULL, eval, eval_together, read_kv, write_kv, destroy};
+  f->base = (forward){params->n_ctx, params->n_batch, NULL, eval, eval_together, NULL, read_kv, write_kv, destroy};
   f->weights = weights;
   f->heads = (cpu_heads){c->n_heads, c->n_kv_heads, c->head_dim};
   hn_status status = HN_OK;

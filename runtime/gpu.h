@@ -110,7 +110,8 @@ typedef struct gpu_pipeline {
   uint32_t constants[GPU_MAX_CONSTANTS]; /* it was specialized with; the others are 0 */
 } gpu_pipeline;
 
-/* constants: (n_constants) values of constant_id 0, 1, ...; subgroup_size: 0, or whole subgroups of this size, which the device offers. Errors: ARGUMENT (too many of them), OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
+/* constants: (n_constants) values of constant_id 0, 1, ...; subgroup_size: 0, or whole
+ * subgroups of this size, which the device offers. Errors: ARGUMENT (too many of them), OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
 hn_status gpu_pipeline_init(gpu_device *device, const char *name, const uint32_t *spirv, size_t n_words,
                             const uint32_t *constants, uint32_t n_constants, uint32_t subgroup_size, gpu_pipeline *out, hn_error *err);
 void gpu_pipeline_finish(gpu_device *device, gpu_pipeline *pipeline);
@@ -154,6 +155,7 @@ typedef struct gpu_event { /* lives as long as the call */
 } gpu_event;
 
 typedef struct gpu_cmd gpu_cmd;
+enum { GPU_MAX_KEPT = 5 };
 
 /* Is called after a recording begins, after each command is recorded, after a submission and after the wait for it. It may record commands. */
 typedef struct gpu_observer {
@@ -168,23 +170,23 @@ struct gpu_cmd {
   struct {
     VkCommandPool pool;
     VkCommandBuffer handle;
-  } recordings[2]; /* one is recorded for each submission, the other is kept and may be submitted again */
-  bool kept;       /* which of them is the current one */
+  } recordings[GPU_MAX_KEPT + 1]; /* (n_kept) that may be submitted again; the last one is recorded for each submission */
+  uint32_t n_kept, current;
   VkSemaphore timeline;
   uint64_t submitted; /* the value of the last submission */
   uint64_t done;      /* of the last that was waited for */
   bool lost;          /* a submission failed or timed out: nothing may be recorded any more */
 };
 
-/* Thread-safety: a gpu_cmd belongs to one thread at a time. */
-hn_status gpu_cmd_create(gpu_device *device, gpu_cmd **out, hn_error *err);
+/* n_kept: recordings besides that may be submitted again, at most GPU_MAX_KEPT. Thread-safety: a gpu_cmd belongs to one thread at a time. */
+hn_status gpu_cmd_create(gpu_device *device, uint32_t n_kept, gpu_cmd **out, hn_error *err);
 void gpu_cmd_destroy(gpu_cmd **cmd); /* waits, within a limit, for what is in flight; beyond it the device is stuck */
 
 hn_status gpu_cmd_begin(gpu_cmd *cmd, hn_error *err);
 
-/* The same for a recording that gpu_cmd_submit_again may submit again, until the next one of its kind begins. What was submitted of it must
- * be done. */
-hn_status gpu_cmd_begin_kept(gpu_cmd *cmd, hn_error *err);
+/* The same for recording `which`, 0 .. n_kept - 1, that gpu_cmd_submit_again may submit again until it begins anew. What was submitted of it
+ * must be done. */
+hn_status gpu_cmd_begin_kept(gpu_cmd *cmd, uint32_t which, hn_error *err);
 
 /* What is being recorded, for commands that are not below. */
 VkCommandBuffer gpu_cmd_handle(const gpu_cmd *cmd);
@@ -206,12 +208,16 @@ uint64_t gpu_wait_limit_ns(const gpu_device *device);
 /* Ends the recording (with a barrier that lets the host read) and submits. Errors: DEVICE_LOST, OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
 hn_status gpu_cmd_submit(gpu_cmd *cmd, hn_error *err);
 
-/* Submits the kept recording once more; its last submission must be done. Errors: as gpu_cmd_submit. */
-hn_status gpu_cmd_submit_again(gpu_cmd *cmd, hn_error *err);
+/* Submits a kept recording once more; its last submission must be done, others may be under way: it begins when they are done. Errors: as
+ * gpu_cmd_submit. */
+hn_status gpu_cmd_submit_again(gpu_cmd *cmd, uint32_t which, hn_error *err);
 
 /* Waits at most timeout_ns for what was submitted; at once where nothing was. Errors: DEVICE_LOST, TIMEOUT, OUT_OF_MEMORY,
  * OUT_OF_DEVICE_MEMORY, VULKAN. */
 hn_status gpu_cmd_wait(gpu_cmd *cmd, uint64_t timeout_ns, hn_error *err);
+
+/* The same for a submission behind which cmd->submitted was `value`; later ones may be under way. */
+hn_status gpu_cmd_wait_for(gpu_cmd *cmd, uint64_t value, uint64_t timeout_ns, hn_error *err);
 
 /* Both. */
 hn_status gpu_cmd_submit_wait(gpu_cmd *cmd, uint64_t timeout_ns, hn_error *err);

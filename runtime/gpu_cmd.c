@@ -6,25 +6,25 @@
 #define SOFTWARE_WAIT_NS 600000000000ull /* a CPU that plays a GPU */
 #define DESTROY_WAIT_NS 5000000000ull /* what is in flight when a session is destroyed */
 
-static VkResult make_recording(gpu_cmd *self, bool kept) {
+static VkResult make_recording(gpu_cmd *self, uint32_t which) {
   gpu_device *d = self->device;
   VkCommandPoolCreateInfo pool = {
       .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-      .flags = kept ? 0 : VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
+      .flags = which < self->n_kept ? 0 : VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
       .queueFamilyIndex = d->queue_family,
   };
-  VkResult result = d->vk.vkCreateCommandPool(d->device, &pool, NULL, &self->recordings[kept].pool);
+  VkResult result = d->vk.vkCreateCommandPool(d->device, &pool, NULL, &self->recordings[which].pool);
   if (result) {
-    self->recordings[kept].pool = VK_NULL_HANDLE; /* Vulkan leaves it undefined */
+    self->recordings[which].pool = VK_NULL_HANDLE; /* Vulkan leaves it undefined */
     return result;
   }
   VkCommandBufferAllocateInfo info = {
       .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-      .commandPool = self->recordings[kept].pool,
+      .commandPool = self->recordings[which].pool,
       .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
       .commandBufferCount = 1,
   };
-  return d->vk.vkAllocateCommandBuffers(d->device, &info, &self->recordings[kept].handle);
+  return d->vk.vkAllocateCommandBuffers(d->device, &info, &self->recordings[which].handle);
 }
 
 static hn_status make(gpu_cmd *self, hn_error *err) {
@@ -35,19 +35,20 @@ static hn_status make(gpu_cmd *self, hn_error *err) {
   VkResult result = d->vk.vkCreateSemaphore(d->device, &semaphore, NULL, &self->timeline);
   if (result)
     self->timeline = VK_NULL_HANDLE;
-  for (int kept = 0; kept < 2 && !result; kept++)
-    result = make_recording(self, kept);
+  for (uint32_t i = 0; i <= self->n_kept && !result; i++)
+    result = make_recording(self, i);
   if (result)
     return hn_fail_vk(err, gpu_status(result), result, "%s: no command buffer", d->info.name);
   return HN_OK;
 }
 
-hn_status gpu_cmd_create(gpu_device *device, gpu_cmd **out, hn_error *err) {
+hn_status gpu_cmd_create(gpu_device *device, uint32_t n_kept, gpu_cmd **out, hn_error *err) {
   *out = NULL;
   gpu_cmd *self = calloc(1, sizeof *self);
   if (!self)
     return hn_fail(err, HN_ERROR_OUT_OF_MEMORY, "out of memory for a command buffer");
   self->device = device;
+  self->n_kept = n_kept;
   hn_status status = make(self, err);
   if (status)
     gpu_cmd_destroy(&self);
@@ -55,12 +56,12 @@ hn_status gpu_cmd_create(gpu_device *device, gpu_cmd **out, hn_error *err) {
   return status;
 }
 
-static VkResult wait_for(gpu_cmd *self, uint64_t timeout_ns) {
+static VkResult wait_for(gpu_cmd *self, uint64_t value, uint64_t timeout_ns) {
   VkSemaphoreWaitInfo info = {
       .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
       .semaphoreCount = 1,
       .pSemaphores = &self->timeline,
-      .pValues = &self->submitted,
+      .pValues = &value,
   };
   return self->device->vk.vkWaitSemaphores(self->device->device, &info, timeout_ns);
 }
@@ -69,7 +70,7 @@ static VkResult wait_for(gpu_cmd *self, uint64_t timeout_ns) {
 static bool runs_on(gpu_cmd *self) {
   if (self->done == self->submitted)
     return false;
-  VkResult result = wait_for(self, DESTROY_WAIT_NS);
+  VkResult result = wait_for(self, self->submitted, DESTROY_WAIT_NS);
   return result != VK_SUCCESS && result != VK_ERROR_DEVICE_LOST;
 }
 
@@ -86,9 +87,9 @@ void gpu_cmd_destroy(gpu_cmd **cmd) {
   }
   if (self->timeline && !gpu_device_stuck(d))
     d->vk.vkDestroySemaphore(d->device, self->timeline, NULL);
-  for (int kept = 0; kept < 2; kept++)
-    if (self->recordings[kept].pool && !gpu_device_stuck(d))
-      d->vk.vkDestroyCommandPool(d->device, self->recordings[kept].pool, NULL);
+  for (uint32_t i = 0; i <= self->n_kept; i++)
+    if (self->recordings[i].pool && !gpu_device_stuck(d))
+      d->vk.vkDestroyCommandPool(d->device, self->recordings[i].pool, NULL);
   free(self);
   *cmd = NULL;
 }
@@ -105,18 +106,18 @@ static hn_status check_lost(const gpu_cmd *self, hn_error *err) {
 }
 
 VkCommandBuffer gpu_cmd_handle(const gpu_cmd *self) {
-  return self->recordings[self->kept].handle;
+  return self->recordings[self->current].handle;
 }
 
-static hn_status begin(gpu_cmd *self, bool kept, hn_error *err) {
+hn_status gpu_cmd_begin_kept(gpu_cmd *self, uint32_t which, hn_error *err) {
   gpu_device *d = self->device;
   hn_status status = check_lost(self, err);
   if (status)
     return status;
   VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-                                   .flags = kept ? 0 : VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-  self->kept = kept;
-  VkResult result = d->vk.vkResetCommandPool(d->device, self->recordings[kept].pool, 0);
+                                   .flags = which < self->n_kept ? 0 : VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+  self->current = which;
+  VkResult result = d->vk.vkResetCommandPool(d->device, self->recordings[which].pool, 0);
   if (!result)
     result = d->vk.vkBeginCommandBuffer(gpu_cmd_handle(self), &info);
   if (result)
@@ -126,11 +127,7 @@ static hn_status begin(gpu_cmd *self, bool kept, hn_error *err) {
 }
 
 hn_status gpu_cmd_begin(gpu_cmd *self, hn_error *err) {
-  return begin(self, false, err);
-}
-
-hn_status gpu_cmd_begin_kept(gpu_cmd *self, hn_error *err) {
-  return begin(self, true, err);
+  return gpu_cmd_begin_kept(self, self->n_kept, err);
 }
 
 void gpu_cmd_dispatch(gpu_cmd *self, const gpu_launch *launch, const gpu_access *access) {
@@ -237,26 +234,30 @@ hn_status gpu_cmd_submit(gpu_cmd *self, hn_error *err) {
   return result ? fail_work(self, result, err) : hand_in(self, err);
 }
 
-hn_status gpu_cmd_submit_again(gpu_cmd *self, hn_error *err) {
+hn_status gpu_cmd_submit_again(gpu_cmd *self, uint32_t which, hn_error *err) {
   hn_status status = check_lost(self, err);
   if (status)
     return status;
-  self->kept = true;
+  self->current = which;
   return hand_in(self, err);
 }
 
-hn_status gpu_cmd_wait(gpu_cmd *self, uint64_t timeout_ns, hn_error *err) {
-  VkResult result = wait_for(self, timeout_ns);
+hn_status gpu_cmd_wait_for(gpu_cmd *self, uint64_t value, uint64_t timeout_ns, hn_error *err) {
+  VkResult result = wait_for(self, value, timeout_ns);
   if (result && result != VK_TIMEOUT)
     return fail_work(self, result, err);
   if (!result) {
-    self->done = self->submitted;
+    self->done = value;
     tell(self, GPU_EVENT_WAITED, NULL, NULL);
     return HN_OK;
   }
   self->lost = true;
   return hn_fail_vk(err, HN_ERROR_TIMEOUT, result, "%s did not finish within %.0f s; load the model again", self->device->info.name,
                     (double)timeout_ns * 1e-9);
+}
+
+hn_status gpu_cmd_wait(gpu_cmd *self, uint64_t timeout_ns, hn_error *err) {
+  return gpu_cmd_wait_for(self, self->submitted, timeout_ns, err);
 }
 
 hn_status gpu_cmd_submit_wait(gpu_cmd *self, uint64_t timeout_ns, hn_error *err) {

@@ -8,7 +8,7 @@ hn_status gpu_upload_init(gpu_device *device, gpu_upload *out, hn_error *err) {
   *out = (gpu_upload){.device = device};
   hn_status status = gpu_buffer_init(device, GPU_MEMORY_HOST, STAGING_BYTES, "the staging buffer", &out->staging, err);
   for (int i = 0; i < STAGING_SLOTS && !status; i++)
-    status = gpu_cmd_create(device, &out->cmds[i], err);
+    status = gpu_cmd_create(device, 0, &out->cmds[i], err);
   if (status)
     gpu_upload_finish(out);
   return status;

@@ -23,8 +23,8 @@
  * fills an optional hn_error. Every object can be destroyed after any error. Destroy in the reverse order of creation:
  * sessions, models, the context.
  *
- * To be fast: give a prompt to hn_session_eval whole, and set hn_model_params.cache_dir, so that the compiled pipelines
- * are found again at the next start.
+ * To be fast: give a prompt to hn_session_eval whole, take the likeliest tokens by hn_session_decode, and set hn_model_params.cache_dir, so that
+ * the compiled pipelines are found again at the next start.
  */
 #ifndef HORNITO_H
 #define HORNITO_H
@@ -393,6 +393,19 @@ typedef bool (*hn_logits_fn)(void *user, size_t index, const float *logits);
 HN_API hn_status hn_session_eval_all(hn_session *session, const int32_t *ids, size_t n, hn_logits_fn fn, void *user,
                                      hn_error *err);
 
+/* Receives a token that was chosen. Return false to end. */
+typedef bool (*hn_token_fn)(void *user, int32_t id);
+
+/*
+ * Greedy decoding: appends `id`, and fn gets the token of the largest logit behind it (hn_session_argmax); appends that, and so on, until fn has got
+ * n >= 1 tokens or returns false. The last token that it got is not appended. The same as hn_session_eval for each, in less time: a GPU goes on
+ * with a token that it chose while the host still reads it, up to 4 steps at a time; those that are not wanted any more it finishes and forgets.
+ * Afterwards hn_session_argmax is the last token that fn got, and there are logits where one token was appended. Of the session, fn may call
+ * hn_session_cancel alone; it may get up to 3 tokens more then. Errors as of hn_session_eval; CONTEXT_FULL where n tokens do not fit. On CANCELLED
+ * what was appended stays: all that fn got but for the last. Thread-safety: Unsafe
+ */
+HN_API hn_status hn_session_decode(hn_session *session, int32_t id, size_t n, hn_token_fn fn, void *user, hn_error *err);
+
 /*
  * Appends a token to each of n sessions of one model and computes their logits: ids[i] to sessions[i], the same bits as by hn_session_eval of each,
  * in less time, since weights are read once for all. n: 1 to 32 and at most the first session's n_batch. Errors as of hn_session_eval, of any
@@ -402,11 +415,11 @@ HN_API hn_status hn_session_eval_all(hn_session *session, const int32_t *ids, si
 HN_API hn_status hn_sessions_eval(hn_session *const *sessions, const int32_t *ids, size_t n, hn_error *err);
 
 /* Logits of the last evaluated token, (n_vocab) floats, valid until the next call on the session; NULL before the
- * first evaluation, after one that failed and after a rewind. Thread-safety: Unsafe */
+ * first evaluation, after one that failed, after a rewind, and after hn_session_decode of more than one token. Thread-safety: Unsafe */
 HN_API const float *hn_session_logits(const hn_session *session);
 
-/* The token of the largest logit (the lowest id among equals), computed on the device; -1 where there are no
- * logits. Thread-safety: Unsafe */
+/* The token of the largest logit (the lowest id among equals), computed on the device; -1 before the first evaluation, after one that failed and
+ * after a rewind. Thread-safety: Unsafe */
 HN_API int32_t hn_session_argmax(const hn_session *session);
 
 /* Number of tokens in the timeline, and how many it can hold. Thread-safety: Unsafe */

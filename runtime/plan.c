@@ -41,7 +41,7 @@ static uint64_t layer_bytes(const model_layer *layer) {
 }
 
 static uint64_t host_bytes_of_session(const model_config *c, uint32_t n_batch) {
-  return align(logits_bytes(c)) + align(input_bytes(c, n_batch));
+  return align(logits_bytes(c)) + align(host_input_bytes(c, n_batch));
 }
 
 /* ---- what goes where ---- */
@@ -178,7 +178,7 @@ static void add_session(builder *b, const sums *s, uint32_t index) {
   const hn_plan_item *parts = add(b, HN_PLAN_ACTIVATIONS, "parts of attention", -1, PLAN_DEVICE, p->n_blocks * part_bytes(c));
   const hn_plan_item *logits = add(b, HN_PLAN_LOGITS, "logits", -1, PLAN_DEVICE, logits_bytes(c));
   const hn_plan_item *readback = add(b, HN_PLAN_LOGITS, "logits, read back", -1, PLAN_READBACK, logits_bytes(c));
-  const hn_plan_item *input = add(b, HN_PLAN_LOGITS, "tokens and rotation", -1, PLAN_HOST, input_bytes(c, p->base.n_batch));
+  const hn_plan_item *input = add(b, HN_PLAN_LOGITS, "tokens and rotation", -1, PLAN_HOST, host_input_bytes(c, p->base.n_batch));
   add(b, HN_PLAN_LOGITS, "tokens", -1, PLAN_PROCESS, 4ull * p->base.n_ctx);
   for (uint32_t i = 0; i < c->n_layers; i++) {
     const hn_plan_item *device = add(b, HN_PLAN_KV_CACHE, "KV cache", (int32_t)i, PLAN_DEVICE, (p->n_blocks - p->n_host_blocks) * block);

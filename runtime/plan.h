@@ -1,6 +1,6 @@
 /*
  * plan.h: where every byte of a model and its sessions goes: a pure function of the model's header, the device's memory and what the user
- * wants. It touches no device and reads no weights, and takes microseconds. Loading (weights_gpu.c) and sessions (forward_gpu.c) allocate
+ * wants. It touches no device and reads no weights, and takes microseconds. Loading (weights_gpu.c) and sessions (forward_gpu_memory.c) allocate
  * what it says: weights and sessions through an arena; staging and the self-test, which go when a model is loaded, by themselves.
  *
  * On the device, in this order of importance: weights, activations, the KV cache. The embedding table, where it is not the output too, is

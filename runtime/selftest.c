@@ -218,7 +218,7 @@ hn_status selftest_create(gpu_device *device, selftest **out, hn_error *err) {
   if (!status)
     status = gpu_buffer_init(device, GPU_MEMORY_READBACK, sizeof(selftest_output), "the self-test", &self->out, err);
   if (!status)
-    status = gpu_cmd_create(device, &self->cmd, err);
+    status = gpu_cmd_create(device, 0, &self->cmd, err);
   if (!status)
     selftest_fill(self->in.mapped);
   if (status)

@@ -146,6 +146,70 @@ hn_status hn_session_eval_all(hn_session *session, const int32_t *ids, size_t n,
   return fn ? eval(session, ids, n, fn, user, err) : hn_fail(err, HN_ERROR_ARGUMENT, "no callback for the logits");
 }
 
+/* ---- greedy decoding ---- */
+
+typedef struct decoding {
+  hn_session *session;
+  hn_token_fn fn;
+  void *user;
+  uint32_t n_taken;
+  int32_t taken; /* the last one */
+} decoding;
+
+static bool give(decoding *d, int32_t id) {
+  d->n_taken++;
+  d->taken = id;
+  return d->fn(d->user, id);
+}
+
+/* The token before is evaluated, and `id` is chosen behind it. */
+static bool take(void *user, int32_t id) {
+  decoding *d = user;
+  d->session->tokens[d->session->n_past++] = d->taken;
+  return give(d, id);
+}
+
+/* n steps behind the first. */
+static hn_status decode_ahead(decoding *d, size_t n, hn_error *err) {
+  hn_session *self = d->session;
+  const token_sink to = {take, d, &self->cancel};
+  self->last = NULL;
+  return self->forward->follow(self->forward, self->n_past, (uint32_t)n, &to, err);
+}
+
+static hn_status decode(decoding *d, int32_t id, size_t n, hn_error *err) {
+  hn_session *self = d->session;
+  bool more = true;
+  hn_status status = HN_OK;
+  for (size_t i = 0; i < n && more && !status; i++) {
+    if (i > 0 && self->forward->follow)
+      return decode_ahead(d, n - i, err);
+    status = eval(self, i == 0 ? &id : &d->taken, 1, NULL, NULL, err);
+    more = !status && give(d, self->argmax);
+  }
+  return status;
+}
+
+hn_status hn_session_decode(hn_session *session, int32_t id, size_t n, hn_token_fn fn, void *user, hn_error *err) {
+  if (!fn || n == 0)
+    return hn_fail(err, HN_ERROR_ARGUMENT, fn ? "no tokens to choose" : "no callback for the tokens");
+  hn_status status = check(session, &id, 1, err);
+  if (!status && n > session->n_ctx - session->n_past)
+    status = hn_fail(err, HN_ERROR_CONTEXT_FULL, "%zu tokens do not fit: the context holds %u, of which %u are used", n, (unsigned)session->n_ctx,
+                     (unsigned)session->n_past);
+  if (status)
+    return status;
+  decoding d = {.session = session, .fn = fn, .user = user};
+  status = decode(&d, id, n, err);
+  if (atomic_exchange(&session->cancel, false) && !status)
+    status = hn_fail(err, HN_ERROR_CANCELLED, "the evaluation was cancelled");
+  session->lost = status && status != HN_ERROR_CANCELLED;
+  if (d.n_taken > 1 || status)
+    session->last = NULL;
+  session->argmax = session->lost || d.n_taken == 0 ? -1 : d.taken;
+  return status;
+}
+
 /* ---- several sessions together ---- */
 
 static hn_status check_together(hn_session *const *all, const int32_t *ids, size_t n, hn_error *err) {

@@ -15,6 +15,10 @@ uint64_t input_bytes(const model_config *c, uint64_t n) {
   return 4 * n * (2 + (uint64_t)c->head_dim);
 }
 
+uint64_t host_input_bytes(const model_config *c, uint64_t n) {
+  return input_bytes(c, n + STEPS_UNDER_WAY);
+}
+
 uint64_t part_bytes(const model_config *c) {
   return 4ull * c->n_heads * (c->head_dim + 2ull);
 }
@@ -49,7 +53,7 @@ activations activations_of(const model_config *c, uint64_t n) {
 }
 
 uint64_t logits_bytes(const model_config *c) {
-  return 4ull * FORWARD_ALL_MAX * c->n_vocab + 4;
+  return 4ull * FORWARD_ALL_MAX * c->n_vocab + 4ull * (1 + STEPS_UNDER_WAY);
 }
 
 uint64_t kv_block_bytes(const model_config *c, uint32_t kv_type) {

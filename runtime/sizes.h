@@ -1,4 +1,4 @@
-/* sizes.h: what a session takes: activations, logits, the KV cache. plan.c places it, forward_gpu.c allocates it. */
+/* sizes.h: what a session takes: activations, logits, the KV cache. plan.c places it, forward_gpu_memory.c allocates it. */
 #ifndef HN_SIZES_H
 #define HN_SIZES_H
 
@@ -24,10 +24,13 @@ typedef struct layer_then { /* what a decode step does behind the products of a 
   struct then_norm ffn, next; /* wo; w_down: the norm of the next layer, or the output's */
 } layer_then;
 
-/* What a step of n tokens starts from, on the host and, a copy, on the device. */
-uint64_t input_bytes(const model_config *c, uint64_t n);
+enum { STEPS_UNDER_WAY = 4 }; /* of hn_session_decode, at a time */
 
-enum { FEW_TOKENS = 8 }; /* so many attend to all blocks of the cache at once, if there is room for the parts of all */
+/* What a step of n tokens starts from, on the device and on the host, where STEPS_UNDER_WAY steps of a token each have theirs behind it. */
+uint64_t input_bytes(const model_config *c, uint64_t n);
+uint64_t host_input_bytes(const model_config *c, uint64_t n);
+
+enum { FEW_TOKENS = 8 }; /* so many take matvec_batch, and attend to all blocks of the cache at once if there is room for the parts of all */
 
 /* For n tokens. */
 activations activations_of(const model_config *c, uint64_t n);
@@ -39,7 +42,7 @@ uint64_t part_bytes(const model_config *c);
 /* Of activations.counters. */
 uint64_t counter_bytes(const model_config *c);
 
-/* Of FORWARD_ALL_MAX tokens: (FORWARD_ALL_MAX, n_vocab) f32, then one word: the argmax of the last. */
+/* Of FORWARD_ALL_MAX tokens: (FORWARD_ALL_MAX, n_vocab) f32, then the argmax of the last and those of STEPS_UNDER_WAY steps, a word each. */
 uint64_t logits_bytes(const model_config *c);
 
 /* Blocks of KV_BLOCK positions that n positions fill. */

@@ -183,7 +183,7 @@ static int run(gpu_device *device, const options *o) {
   check c = {.device = device, .measure = o->bench ? &m : NULL, .tight = o->validate, .overrun = o->overrun, .large = o->large};
   hn_error err = {0};
   uint32_t n = 0, n_failed = 0, n_unsuited = 0;
-  hn_status status = gpu_cmd_create(c.device, &c.cmd, &err);
+  hn_status status = gpu_cmd_create(c.device, 0, &c.cmd, &err);
   if (!status && o->bench)
     status = measure_init(c.device, BENCH_RUNS, BENCH_SECONDS, &m, &err);
   if (!status)

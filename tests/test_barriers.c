@@ -124,6 +124,25 @@ static hn_status walk_step(subject *s, const char *what, uint32_t first, uint32_
   return status;
 }
 
+static bool take(void *user, int32_t id) {
+  (void)user;
+  (void)id;
+  return true;
+}
+
+/* Steps of tokens that the device chose. */
+static hn_status walk_chosen(subject *s, uint32_t first, hn_error *err) {
+  static const atomic_bool cancel;
+  const token_sink to = {take, NULL, &cancel};
+  n_commands = 0;
+  s->cmd->observer = (gpu_observer){.see = see, .user = NULL};
+  hn_status status = s->forward->follow(s->forward, first, 3, &to, err);
+  s->cmd->observer = (gpu_observer){0};
+  if (!status)
+    walk("steps of chosen tokens");
+  return status;
+}
+
 static int run(gpu_device *device, const random_model *model) {
   char path[64];
   hn_error err = {0};
@@ -134,6 +153,8 @@ static int run(gpu_device *device, const random_model *model) {
     status = walk_step(&s, "a prompt", 0, 2 * N_BATCH + 1, false, &err);
   if (!status)
     status = walk_step(&s, "a decode step", 2 * N_BATCH + 1, 1, false, &err);
+  if (!status)
+    status = walk_chosen(&s, 2 * N_BATCH + 2, &err);
   if (!status)
     status = walk_step(&s, "a prompt with all logits", 0, N_ALL, true, &err);
   if (!status)

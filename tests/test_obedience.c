@@ -178,6 +178,12 @@ static bool keep_on(void *user, size_t index, const float *logits) {
   return true;
 }
 
+static bool take(void *user, int32_t id) {
+  (void)user;
+  (void)id;
+  return true;
+}
+
 static void evaluation_allocates_nothing(void **state) {
   (void)state;
   hn_model *model = load(tiny_path, (hn_plan_params){.n_ctx = N_CTX});
@@ -199,6 +205,7 @@ static void evaluation_allocates_nothing(void **state) {
   assert_int_equal(hn_session_eval(session, ids, 1, NULL), HN_ERROR_CONTEXT_FULL);
   assert_int_equal(hn_session_rewind(session, 10, NULL), HN_OK);
   eval(session, ids, 600);
+  assert_int_equal(hn_session_decode(session, ids[0], 200, take, NULL, NULL), HN_OK);
   assert_int_equal(allocations_made(), made);
   assert_int_equal(vulkan_calls_count().n_made, before.n_made);
   hn_sampler_destroy(&sampler);

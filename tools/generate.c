@@ -78,54 +78,101 @@ static void end_with_status(generation *g, hn_status status, const hn_error *err
   g->exit_code = print_failure(err);
 }
 
+/* A run of the decode loop. */
+typedef struct decoding {
+  runner *r;
+  uint32_t n_predict;
+  hn_text_stream stream;
+  stop_matcher *stops;
+  generation *g;
+  bool written; /* what was to be written, was */
+} decoding;
+
+/* Writes what a chosen token adds. False, and the reason, where it is the last one. */
+static bool take_token(void *user, int32_t id) {
+  decoding *d = user;
+  generation *g = d->g;
+  g->n_generated++;
+  if (hn_token_is_end(d->r->model, id)) {
+    g->reason = STOPPED_END_TOKEN;
+    return false;
+  }
+  d->written = emit_token(d->r, &d->stream, d->stops, id, g);
+  if (!d->written)
+    return false;
+  if (d->stops->found != NULL) {
+    g->reason = STOPPED_STRING;
+    g->stop_string = d->stops->found;
+    return false;
+  }
+  if (g->n_generated == d->n_predict)
+    return false; /* STOPPED_LENGTH */
+  if (interrupted()) {
+    g->reason = STOPPED_CANCELLED;
+    return false;
+  }
+  return true;
+}
+
+static bool context_full(runner *r, generation *g) {
+  bool full = hn_session_n_past(r->session) >= hn_session_n_ctx(r->session);
+  if (full)
+    g->reason = STOPPED_CONTEXT_FULL;
+  return full;
+}
+
+/* Token after token from `id` on, which is taken already. */
+static hn_status sample(decoding *d, hn_sampler *sampler, int32_t id, hn_error *err) {
+  hn_status status = HN_OK;
+  for (bool more = true; more && !status && !context_full(d->r, d->g);) {
+    status = eval(d->r, sampler, &id, 1, err);
+    if (status != HN_OK)
+      break;
+    d->g->n_decoded++;
+    id = hn_sampler_sample(sampler, hn_session_logits(d->r->session));
+    more = take_token(d, id);
+  }
+  return status;
+}
+
+/* The same where the likeliest is always taken: the device need not wait for its being written. */
+static hn_status take_likeliest(decoding *d, int32_t id, hn_error *err) {
+  hn_session *session = d->r->session;
+  uint32_t before = hn_session_n_past(session), room = hn_session_n_ctx(session) - before, left = d->n_predict - (uint32_t)d->g->n_generated;
+  if (context_full(d->r, d->g))
+    return HN_OK;
+  if (left > room) {
+    d->g->reason = STOPPED_CONTEXT_FULL;
+    left = room;
+  }
+  hn_status status = hn_session_decode(session, id, left, take_token, d, err);
+  if (status == HN_ERROR_CANCELLED && !interrupted() && hn_session_n_past(session) == before) /* see eval */
+    status = hn_session_decode(session, id, left, take_token, d, err);
+  d->g->n_decoded = hn_session_n_past(session) - before;
+  return status;
+}
+
 /* The decode loop; fills g->reason. */
 static void decode(runner *r, hn_sampler *sampler, uint32_t n_predict, stop_matcher *stops, generation *g) {
-  hn_text_stream stream = {0};
+  decoding d = {.r = r, .n_predict = n_predict, .stops = stops, .g = g, .written = true};
   hn_error err = {0};
   bool greedy = r->opt->sampling.temperature == 0.0f && r->opt->sampling.repeat_penalty == 1.0f;
-  bool written = true;
   g->reason = STOPPED_LENGTH;
   double start = now_seconds();
-  while (g->n_generated < n_predict) {
+  if (n_predict > 0) {
     int32_t id = greedy ? hn_session_argmax(r->session) : hn_sampler_sample(sampler, hn_session_logits(r->session));
-    g->n_generated++;
-    if (hn_token_is_end(r->model, id)) {
-      g->reason = STOPPED_END_TOKEN;
-      break;
-    }
-    written = emit_token(r, &stream, stops, id, g);
-    if (!written)
-      break;
-    if (stops->found != NULL) {
-      g->reason = STOPPED_STRING;
-      g->stop_string = stops->found;
-      break;
-    }
-    if (g->n_generated == n_predict)
-      break;
-    if (interrupted()) {
-      g->reason = STOPPED_CANCELLED;
-      break;
-    }
-    if (hn_session_n_past(r->session) >= hn_session_n_ctx(r->session)) {
-      g->reason = STOPPED_CONTEXT_FULL;
-      break;
-    }
-    hn_status status = eval(r, sampler, &id, 1, &err);
-    if (status != HN_OK) {
+    hn_status status = !take_token(&d, id) ? HN_OK : greedy ? take_likeliest(&d, id, &err) : sample(&d, sampler, id, &err);
+    if (status != HN_OK)
       end_with_status(g, status, &err);
-      break;
-    }
-    g->n_decoded++;
   }
   g->decode_seconds = now_seconds() - start;
-  if (written && !emit_token(r, &stream, stops, -1, g))
-    written = false;
-  if (written && stops->found != NULL && g->reason != STOPPED_STRING) { /* the flush completed one */
+  if (d.written && !emit_token(r, &d.stream, stops, -1, g))
+    d.written = false;
+  if (d.written && stops->found != NULL && g->reason != STOPPED_STRING) { /* the flush completed one */
     g->reason = STOPPED_STRING;
     g->stop_string = stops->found;
   }
-  if (!written) {
+  if (!d.written) {
     g->reason = STOPPED_FAILED;
     g->exit_code = EXIT_FAILED;
     if (out_flush()) /* else the end of the program says so */

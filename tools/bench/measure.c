@@ -10,7 +10,7 @@
 hn_status measure_init(gpu_device *device, uint32_t runs, double seconds, measure *out, hn_error *err) {
   *out = (measure){.device = device, .runs = runs, .seconds = seconds};
   uint64_t flush = device->info.type == HN_DEVICE_SOFTWARE ? SOFTWARE_FLUSH : FLUSH_BYTES, most = device->info.device_memory / 8;
-  hn_status status = gpu_cmd_create(device, &out->cmd, err);
+  hn_status status = gpu_cmd_create(device, 0, &out->cmd, err);
   if (!status)
     status = gpu_timer_init(device, MEASURE_STAMPS, &out->timer, err);
   if (!status)
