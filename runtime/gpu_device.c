@@ -46,6 +46,7 @@ static hn_status create_device(gpu_device *self, hn_error *err) {
       .pNext = &v13,
       .bufferDeviceAddress = true,
       .vulkanMemoryModel = matrices,
+      .vulkanMemoryModelDeviceScope = matrices, /* what other kernels count arrivals with */
       .shaderInt8 = matrices,
       .timelineSemaphore = true,
   };

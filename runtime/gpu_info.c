@@ -148,7 +148,8 @@ static bool has_matrices(VkPhysicalDevice physical) {
   if (!gpu_info_has_extension(physical, COOPMAT_EXTENSION))
     return false;
   vkGetPhysicalDeviceFeatures2(physical, &features);
-  return matrices.cooperativeMatrix && v12.vulkanMemoryModel && v12.shaderInt8 && v13.subgroupSizeControl && v13.computeFullSubgroups;
+  return matrices.cooperativeMatrix && v12.vulkanMemoryModel && v12.vulkanMemoryModelDeviceScope && v12.shaderInt8 && v13.subgroupSizeControl &&
+         v13.computeFullSubgroups;
 }
 
 /* The largest shape; none where there is no memory to ask, since it is never needed. Those of lavapipe are right in subgroups of 8; in others it

@@ -97,6 +97,7 @@ static int open_device(void) {
                                           .pNext = &v13,
                                           .bufferDeviceAddress = true,
                                           .vulkanMemoryModel = matrices,
+                                          .vulkanMemoryModelDeviceScope = matrices,
                                           .shaderInt8 = matrices,
                                           .timelineSemaphore = true};
   VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
