@@ -84,10 +84,11 @@ for glslc in "$build/third_party/bin/glslc" glslc; do
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 layout(local_size_x = 32) in;
-shared float s[256];
+layout(push_constant) uniform Push { uint n; } p;
+shared float s[512];
 void main() {
   coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator> m;
-  coopMatLoad(m, s, 0, 16, gl_CooperativeMatrixLayoutRowMajor);
+  coopMatLoad(m, s, p.n, 16, gl_CooperativeMatrixLayoutRowMajor);
   m = m * m;
   coopMatStore(m, s, 0, 16, gl_CooperativeMatrixLayoutRowMajor);
 }
