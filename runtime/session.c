@@ -173,7 +173,6 @@ static bool take(void *user, int32_t id) {
 static hn_status decode_ahead(decoding *d, size_t n, hn_error *err) {
   hn_session *self = d->session;
   const token_sink to = {take, d, &self->cancel};
-  self->last = NULL;
   return self->forward->follow(self->forward, self->n_past, (uint32_t)n, &to, err);
 }
 

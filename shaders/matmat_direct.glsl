@@ -4,7 +4,7 @@
 // Granule k. In place of rows and tokens that do not exist, the last ones are loaded.
 void add_direct(uint k) {
   Planes w = Planes(p.w_q, p.w_high, p.w_scale, p.w_d);
-  uint last_row = (p.n_rows + TILE_ROWS - 1u) / TILE_ROWS * TILE_ROWS - 1u, block = min(k, p.n_granules - 1u); // see load_step_input of matvec.glsl
+  uint last_row = (p.n_rows + TILE_ROWS - 1u) / TILE_ROWS * TILE_ROWS - 1u, block = min(k, p.n_granules - 1u); // see load_iteration_input of matvec.glsl
   Granule granules[LANE_ROWS];
   [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++) {
     uint row = min(gl_WorkGroupID.x * ROWS + row_of(row_lane, i), last_row);

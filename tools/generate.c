@@ -123,16 +123,15 @@ static bool context_full(runner *r, generation *g) {
 
 /* Token after token from `id` on, which is taken already. */
 static hn_status sample(decoding *d, hn_sampler *sampler, int32_t id, hn_error *err) {
-  hn_status status = HN_OK;
-  for (bool more = true; more && !status && !context_full(d->r, d->g);) {
-    status = eval(d->r, sampler, &id, 1, err);
+  for (bool more = true; more && !context_full(d->r, d->g);) {
+    hn_status status = eval(d->r, sampler, &id, 1, err);
     if (status != HN_OK)
-      break;
+      return status;
     d->g->n_decoded++;
     id = hn_sampler_sample(sampler, hn_session_logits(d->r->session));
     more = take_token(d, id);
   }
-  return status;
+  return HN_OK;
 }
 
 /* The same where the likeliest is always taken: the device need not wait for its being written. */
