@@ -6,8 +6,9 @@
  *
  * every float add, subtract and multiply is NoContraction (the optimizer may have made new ones), and nothing is used whose
  * result differs between drivers: division, remainders, dot products, matrices, and all of GLSL.std.450 but integer
- * functions. Modules whose NAME ends in _intf32 may use fma, where both factors are integers (see integers.glsl). Of cooperative matrices none of
- * floats is a product, and none is added, subtracted or multiplied whole: drivers would fuse that all the same.
+ * functions and FClamp, which differs for NaN alone. Modules whose NAME ends in _intf32 may use fma, where both factors are
+ * integers (see integers.glsl). Of cooperative matrices none of floats is a product, and none is added, subtracted or
+ * multiplied whole: drivers would fuse that all the same.
  *
  * Format: the SPIR-V specification, version 1.6, sections 2.3 (physical layout) and 3.49 (instructions); SPV_KHR_cooperative_matrix.
  */
@@ -24,7 +25,7 @@ enum { /* opcodes */
   OP_F_DIV = 136, OP_F_REM = 140, OP_F_MOD = 141, OP_VECTOR_TIMES_SCALAR = 142, OP_MATRIX_TIMES_SCALAR = 143, OP_DOT = 148,
   OP_TYPE_COOPERATIVE_MATRIX = 4456, OP_COOPERATIVE_MATRIX_MUL_ADD = 4459,
 };
-enum { HEADER_WORDS = 5, MAGIC = 0x07230203, NO_CONTRACTION = 42, GLSL_FMA = 50 };
+enum { HEADER_WORDS = 5, MAGIC = 0x07230203, NO_CONTRACTION = 42, GLSL_CLAMP = 43, GLSL_FMA = 50 };
 
 static const char *path; /* of the input, for messages */
 
@@ -76,13 +77,13 @@ static bool must_not_contract(uint32_t op) {
 }
 
 static bool differs_between_drivers(const uint32_t *instruction, bool fma_allowed) {
-  static const uint32_t integer_functions[] = {5, 7, 38, 39, 41, 42, 44, 45, 73, 74, 75};
+  static const uint32_t exact_functions[] = {5, 7, 38, 39, 41, 42, GLSL_CLAMP, 44, 45, 73, 74, 75};
   uint32_t op = instruction[0] & 0xFFFF;
   if (op == OP_EXT_INST) {
     if (fma_allowed && instruction[4] == GLSL_FMA)
       return false;
-    for (size_t i = 0; i < sizeof integer_functions / sizeof *integer_functions; i++)
-      if (instruction[4] == integer_functions[i])
+    for (size_t i = 0; i < sizeof exact_functions / sizeof *exact_functions; i++)
+      if (instruction[4] == exact_functions[i])
         return false;
     return true;
   }

@@ -76,12 +76,11 @@ struct Granule {
   float d, m;
 };
 
-// x_f16_to_f32 with fewer operations: the exponents of normal numbers begin where those of subnormal ones end, so y is their value, and
-// half of 2^-14 plus the value of subnormal ones. Of y and 2y - 2^-14 the smaller one is right; nothing here is subnormal in f32, or negative,
-// so that bits are ordered as the floats are.
+// x_f16_to_f32 with fewer operations. Shifted to its place, an exponent e of at least 1 is that of y, the value; a subnormal number's y is
+// 2^-15 (1 + m) in place of 2^-14 m = y - (2^-14 - y). The clamp, which costs nothing behind a subtraction, is one of numbers: y is no NaN.
 float half_value(uint h) {
-  uint normal = ((h & 0x7FFFu) << 13) + 0x38000000u, other = x_bits(x_from_bits(normal + 0x00800000u) - 6.103515625e-5);
-  return x_from_bits(min(normal, other) | (h & 0x8000u) << 16);
+  float y = x_from_bits(((h & 0x7FFFu) << 13) + 0x38000000u), value = y - clamp(6.103515625e-5 - y, 0.0, 1.0);
+  return x_from_bits(x_bits(value) | (h & 0x8000u) << 16);
 }
 
 float half_at(uvec2 plane, uint i) {
