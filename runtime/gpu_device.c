@@ -35,8 +35,8 @@ static hn_status create_device(gpu_device *self, hn_error *err) {
   VkPhysicalDeviceVulkan13Features v13 = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
       .pNext = matrices ? &coopmat : NULL,
-      .subgroupSizeControl = matrices,
-      .computeFullSubgroups = matrices,
+      .subgroupSizeControl = self->info.has_small_subgroups,
+      .computeFullSubgroups = self->info.has_small_subgroups,
       .synchronization2 = true,
       .shaderIntegerDotProduct = true,
       .maintenance4 = true,

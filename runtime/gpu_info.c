@@ -97,6 +97,14 @@ static void read_features(VkPhysicalDevice physical, hn_device_info *out) {
   out->has_synchronization2 = v13.synchronization2;
   out->has_integer_dot_product = v13.shaderIntegerDotProduct;
   out->has_maintenance4 = v13.maintenance4;
+  out->has_small_subgroups = v13.subgroupSizeControl && v13.computeFullSubgroups;
+}
+
+/* Workgroups of 256 invocations in subgroups of min_subgroup_size, whichever size a driver likes best. */
+static bool has_small_subgroups(const VkPhysicalDeviceVulkan13Properties *v13) {
+  bool fixed = v13->minSubgroupSize == v13->maxSubgroupSize;
+  return v13->minSubgroupSize && (fixed || v13->requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+         (uint64_t)v13->maxComputeWorkgroupSubgroups * v13->minSubgroupSize >= MIN_INVOCATIONS;
 }
 
 static void read_properties(VkPhysicalDevice physical, hn_device_info *out) {
@@ -109,6 +117,7 @@ static void read_properties(VkPhysicalDevice physical, hn_device_info *out) {
   out->subgroup_size = v11.subgroupSize;
   out->min_subgroup_size = v13.minSubgroupSize;
   out->max_subgroup_size = v13.maxSubgroupSize;
+  out->has_small_subgroups = out->has_small_subgroups && has_small_subgroups(&v13);
   out->max_allocation_bytes = v11.maxMemoryAllocationSize < v13.maxBufferSize ? v11.maxMemoryAllocationSize : v13.maxBufferSize;
   out->fast_integer_dot_product = v13.integerDotProduct4x8BitPackedSignedAccelerated;
 }
@@ -130,32 +139,20 @@ static bool has_floats(const coopmat_properties *list, uint32_t n, const coopmat
   return false;
 }
 
-/* Workgroups of 256 invocations in subgroups of min_subgroup_size, whichever size a driver likes best. */
-static bool has_small_subgroups(VkPhysicalDevice physical, const hn_device_info *info) {
-  VkPhysicalDeviceVulkan13Properties v13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES};
-  VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &v13};
-  vkGetPhysicalDeviceProperties2(physical, &properties);
-  bool fixed = info->min_subgroup_size == info->max_subgroup_size;
-  return info->min_subgroup_size && (fixed || v13.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
-         (uint64_t)v13.maxComputeWorkgroupSubgroups * info->min_subgroup_size >= MIN_INVOCATIONS;
-}
-
 static bool has_matrices(VkPhysicalDevice physical) {
   coopmat_features matrices = {.sType = (VkStructureType)COOPMAT_FEATURES_TYPE};
-  VkPhysicalDeviceVulkan13Features v13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES, .pNext = &matrices};
-  VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &v13};
+  VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &matrices};
   VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
   if (!gpu_info_has_extension(physical, COOPMAT_EXTENSION))
     return false;
   vkGetPhysicalDeviceFeatures2(physical, &features);
-  return matrices.cooperativeMatrix && v12.vulkanMemoryModel && v12.vulkanMemoryModelDeviceScope && v12.shaderInt8 && v13.subgroupSizeControl &&
-         v13.computeFullSubgroups;
+  return matrices.cooperativeMatrix && v12.vulkanMemoryModel && v12.vulkanMemoryModelDeviceScope && v12.shaderInt8;
 }
 
 /* The largest shape; none where there is no memory to ask, since it is never needed. Those of lavapipe are right in subgroups of 8; in others it
  * ends the process. */
 static void read_matrix(VkInstance instance, VkPhysicalDevice physical, hn_device_info *out) {
-  if ((out->type == HN_DEVICE_SOFTWARE && out->subgroup_size != 8) || !has_matrices(physical) || !has_small_subgroups(physical, out))
+  if ((out->type == HN_DEVICE_SOFTWARE && out->subgroup_size != 8) || !out->has_small_subgroups || !has_matrices(physical))
     return;
   get_coopmat_properties get = (get_coopmat_properties)vkGetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
   uint32_t n = 0;

@@ -134,11 +134,16 @@ static uint32_t put_width(uint32_t width, uint32_t constants[GPU_MAX_CONSTANTS])
   return N_WIDTH_CONSTANTS;
 }
 
+/* AMD's packed matmat: in waves of 32 an instruction of RDNA 3 may be two float operations (navi31, instructions per 32: Q4_0 14.2 for 15.0, Q4_K 15.9
+ * for 17.6). */
 uint32_t tuning_subgroup_size(const hn_device_info *device, const spirv_module *module) {
-  return tuning_is_cooperative(module) ? device->min_subgroup_size : 0;
+  bool packed_matmat = strcmp(module->kernel, "matmat") == 0 && !*module->variant;
+  if (!device->has_small_subgroups || !(tuning_is_cooperative(module) || (packed_matmat && device->vendor_id == VENDOR_AMD)))
+    return 0;
+  return device->min_subgroup_size;
 }
 
-/* Not where they need more instructions than packed products: Intel, of two scales (tests/vendors/table.csv: lnl Q6_K 28.3 for 25.7). On a CPU they
+/* Not where they need more instructions than packed products: Intel, of two scales (tests/vendors/table.csv: lnl Q6_K 26.8 for 23.8). On a CPU they
  * are a tenth as fast. */
 bool tuning_prefers_matrices(const hn_device_info *device, const spirv_module *module) {
   return device->type != HN_DEVICE_SOFTWARE && !(device->vendor_id == VENDOR_INTEL && has_two_scales(type_of(module)));

@@ -45,10 +45,12 @@ void put_row_codes(uint g, uint row, Granule w) {
     }
 }
 
-void put_token_codes(uint g, uint token, uint h, uvec4 codes) {
-  uint at = (g * TOKENS + token) * CODE_STRIDE + 2u * h;
-  x_codes[at] = codes.xy;
-  x_codes[at + 1u] = codes.zw;
+void put_token_codes(uint g, uint token, uvec4 codes[2]) {
+  uint at = (g * TOKENS + token) * CODE_STRIDE;
+  [[unroll]] for (uint h = 0u; h < 2u; h++) {
+    x_codes[at + 2u * h] = codes[h].xy;
+    x_codes[at + 2u * h + 1u] = codes[h].zw;
+  }
 }
 
 uint row_slot(uint row) {
@@ -127,6 +129,7 @@ void begin() {
   subgroup_token = gl_SubgroupID / ROW_SUBGROUPS * LANE_TOKENS;
   [[unroll]] for (uint i = 0u; i < A * B; i++)
     total[i] = Terms(0.0);
+  find_elements();
 }
 
 void begin_chunk() {

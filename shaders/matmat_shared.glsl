@@ -21,8 +21,9 @@ void put_row_codes(uint g, uint row, Granule w) {
   w_codes[(g * 2u + 1u) * ROWS + row] = uvec4(w.q[4], w.q[5], w.q[6], w.q[7]);
 }
 
-void put_token_codes(uint g, uint token, uint h, uvec4 codes) {
-  x_codes[(g * 2u + h) * TOKENS + token] = codes;
+void put_token_codes(uint g, uint token, uvec4 codes[2]) {
+  x_codes[g * 2u * TOKENS + token] = codes[0];
+  x_codes[(g * 2u + 1u) * TOKENS + token] = codes[1];
 }
 
 uint row_slot(uint row) {
@@ -50,22 +51,32 @@ integer first_sum(uint g, uint h, uint j) {
   return COUNTER(OFFSET != 0 ? token_factor(g, 1u + h, token_lane, j) : COUNT_FROM);
 }
 
-// acc + s * d_x as in add_granule; dots: the sum of products, with the two scales of types that have them.
-void add_dots(uint g, uint i, uint j, float dots) {
-  float s = dots * row_factor(g, 0u, row_lane, i);
+// acc + s * d_x as in add_granule, of a token; dots: the sums of products of its rows, with the two scales of types that have them. Step by step for
+// all rows: neighbouring operations are independent, so that none waits, and two of them may become one instruction.
+void add_dots(uint g, uint j, float dots[LANE_ROWS]) {
+  float s[LANE_ROWS], term[LANE_ROWS];
+  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
+    s[i] = dots[i] * row_factor(g, 0u, row_lane, i);
 #ifdef HAS_MINIMUM
+  float m[LANE_ROWS];
 #ifdef TWO_SCALES
-  float low = token_factor(g, 1u, token_lane, j) * row_factor(g, MINIMUMS + 1u, row_lane, i);
-  float high = token_factor(g, 2u, token_lane, j) * row_factor(g, MINIMUMS + 2u, row_lane, i);
-  float sums = low + high; // of integers below 2^24
-  float m = sums * row_factor(g, MINIMUMS, row_lane, i);
+  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++) {
+    float low = token_factor(g, 1u, token_lane, j) * row_factor(g, MINIMUMS + 1u, row_lane, i);
+    float high = token_factor(g, 2u, token_lane, j) * row_factor(g, MINIMUMS + 2u, row_lane, i);
+    float sums = low + high; // of integers below 2^24
+    m[i] = sums * row_factor(g, MINIMUMS, row_lane, i);
+  }
 #else
-  float m = token_factor(g, 1u, token_lane, j) * row_factor(g, MINIMUMS, row_lane, i);
+  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
+    m[i] = token_factor(g, 1u, token_lane, j) * row_factor(g, MINIMUMS, row_lane, i);
 #endif
-  s = s + m;
+  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
+    s[i] = s[i] + m[i];
 #endif
-  float term = s * token_factor(g, 0u, token_lane, j);
-  acc[i][j] = acc[i][j] + term;
+  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
+    term[i] = s[i] * token_factor(g, 0u, token_lane, j);
+  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
+    acc[i][j] = acc[i][j] + term[i];
 }
 
 #ifdef INT_F32
@@ -97,38 +108,53 @@ void add_granule_of_tile(uint g) {
         }
 #endif
   }
-  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
-    [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++)
-      add_dots(g, i, j, SUMS == 2u ? dots[i][j] : sums[i][j]);
+  [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++) {
+    float column[LANE_ROWS];
+    [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
+      column[i] = SUMS == 2u ? dots[i][j] : sums[i][j];
+    add_dots(g, j, column);
+  }
 }
 
 #else
 
-// Of a batch that fills half of the tile's tokens, only these are multiplied; not where STEP is 1, so that there is no branch on SwiftShader.
+// Token j of the invocation.
+void add_products(uint g, uint j, uvec4 a[LANE_ROWS][2]) {
+  uvec4 b[2];
+  [[unroll]] for (uint h = 0u; h < 2u; h++)
+    b[h] = x_codes[(g * 2u + h) * TOKENS + token_of(token_lane, j)];
+  int sums[LANE_ROWS][2];
+  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
+    sums[i] = int[2](first_sum(g, 0u, j), first_sum(g, SUMS - 1u, j));
+  [[unroll]] for (uint w = 0u; w < 8u; w++)
+    [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
+      sums[i][w / 4u * (SUMS - 1u)] = dot4(a[i][w / 4u][w % 4u], b[w / 4u][w % 4u], sums[i][w / 4u * (SUMS - 1u)]);
+  float dots[LANE_ROWS];
+  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++) {
+    dots[i] = COUNTED(sums[i][0]);
+#ifdef TWO_SCALES
+    float low = dots[i] * row_factor(g, SCALES, row_lane, i), high = COUNTED(sums[i][1]) * row_factor(g, SCALES + 1u, row_lane, i);
+    dots[i] = low + high; // integers below 2^24
+#endif
+  }
+  add_dots(g, j, dots);
+}
+
+// Of a batch that does not fill the tile, 32 tokens at a time are multiplied.
+const uint PART = TOKEN_LANES < 32u ? 32u / TOKEN_LANES : 1u; // of an invocation
+
 void add_granule_of_tile(uint g) {
   uint n_tokens = p.n_tokens - gl_WorkGroupID.y * TOKENS;
   uvec4 a[LANE_ROWS][2];
   [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
     [[unroll]] for (uint h = 0u; h < 2u; h++)
       a[i][h] = w_codes[(g * 2u + h) * ROWS + row_of(row_lane, i)];
-  [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++) {
-    if (STEP > 1u && j * TOKEN_LANES >= n_tokens)
+  [[unroll]] for (uint part = 0u; part < LANE_TOKENS; part += PART) {
+    if (LANE_TOKENS > PART && part * TOKEN_LANES >= n_tokens)
       break;
-    uvec4 b[2];
-    [[unroll]] for (uint h = 0u; h < 2u; h++)
-      b[h] = x_codes[(g * 2u + h) * TOKENS + token_of(token_lane, j)];
-    [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++) {
-      int sums[2] = int[2](first_sum(g, 0u, j), first_sum(g, SUMS - 1u, j));
-      [[unroll]] for (uint w = 0u; w < 8u; w++)
-        sums[w / 4u * (SUMS - 1u)] = dot4(a[i][w / 4u][w % 4u], b[w / 4u][w % 4u], sums[w / 4u * (SUMS - 1u)]);
-#ifdef TWO_SCALES
-      float low = COUNTED(sums[0]) * row_factor(g, SCALES, row_lane, i);
-      float high = COUNTED(sums[1]) * row_factor(g, SCALES + 1u, row_lane, i);
-      add_dots(g, i, j, low + high); // integers below 2^24
-#else
-      add_dots(g, i, j, COUNTED(sums[0]));
-#endif
-    }
+    [[unroll]] for (uint j = 0u; j < PART; j++)
+      if (part + j < LANE_TOKENS)
+        add_products(g, part + j, a);
   }
 }
 
@@ -136,6 +162,8 @@ void add_granule_of_tile(uint g) {
 
 // Granules k .. min(k + STEP, end) - 1.
 void add_shared(uint k, uint end) {
+  if (!FIND_ONCE)
+    find_elements();
   load_step(k);
   uint n = STEP == 1u ? 1u : min(STEP, end - k);
   [[dont_unroll]] for (uint g = 0u; g < n; g++)

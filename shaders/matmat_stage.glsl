@@ -1,10 +1,10 @@
 // matmat_stage.glsl: what a step of a matmat workgroup has in shared memory: the codes of its rows, unpacked once for all tokens, the codes of
 // its tokens, and what their scales and sums are needed for.
 
-// What the forms of a product do in their own ways: where codes lie (w: not minus OFFSET; h: which half of 16), and a row's and a token's
-// factors, and what a sum of activations is needed for.
+// What the forms of a product do in their own ways: where codes lie (w: not minus OFFSET), and a row's and a token's factors, and what a sum of
+// activations is needed for.
 void put_row_codes(uint g, uint row, Granule w);
-void put_token_codes(uint g, uint token, uint h, uvec4 codes);
+void put_token_codes(uint g, uint token, uvec4 codes[2]);
 uint row_slot(uint row);
 uint token_slot(uint token);
 float of_sum(int sum);
@@ -68,26 +68,17 @@ void put_weights(uint g, uint row, Granule w) {
 #endif
 }
 
-void put_token_factors(uint g, uint token, uint block) {
-  put_token_factor(g, 0u, token, Floats(p.x_d).at[block]);
+void put_token(uint g, uint token, Input x) {
+  put_token_codes(g, token, x.q);
+  put_token_factor(g, 0u, token, x.d);
   if (!USES_SUMS)
     return;
-  int sums = int(Words(p.x_sums).at[block]), low = bitfieldExtract(sums, 0, 16), high = sums >> 16;
 #ifdef TWO_SCALES
-  put_token_factor(g, 1u, token, of_sum(low));
-  put_token_factor(g, 2u, token, of_sum(high));
+  put_token_factor(g, 1u, token, of_sum(x.sums[0]));
+  put_token_factor(g, 2u, token, of_sum(x.sums[1]));
 #else
-  put_token_factor(g, 1u, token, of_sum(low + high));
+  put_token_factor(g, 1u, token, of_sum(x.sums[0] + x.sums[1]));
 #endif
-}
-
-// In place of rows, tokens and granules that do not exist, the last ones are loaded.
-uint granule_at(uint k, uint g) {
-  return min(k + g, p.n_granules - 1u);
-}
-
-uint block_at(uint token, uint granule) {
-  return min(gl_WorkGroupID.y * TOKENS + token, p.n_tokens - 1u) * p.n_granules + granule;
 }
 
 // Of `of` elements, the invocations load element(0), each the next, then element(1), ...: loops of a known length, else they are not unrolled.
@@ -98,27 +89,49 @@ uint element(uint n) {
   return gl_LocalInvocationIndex + n * INVOCATIONS;
 }
 
+// Which row or token of the tile, and granule of the step, an element is of.
+uvec2 row_element(uint n) {
+  return uvec2(element(n) / (TILE_ROWS * STEP) * TILE_ROWS + element(n) % TILE_ROWS, element(n) / TILE_ROWS % STEP);
+}
+
+uvec2 token_element(uint n) {
+  return uvec2(element(n) / STEP, element(n) % STEP);
+}
+
+// Where these rows begin, in granules and in super-blocks, and these tokens, in blocks. In place of rows, tokens and granules that do not exist,
+// the last ones are loaded.
+uint row_granules[LOADS(STEP * ROWS)], row_supers[LOADS(STEP * ROWS)], token_blocks[LOADS(STEP * TOKENS)];
+
+void find_elements() {
+  uint last = (p.n_rows + TILE_ROWS - 1u) / TILE_ROWS - 1u;
+  [[unroll]] for (uint n = 0u; n < LOADS(STEP * ROWS); n++) {
+    uint row = row_element(n).x, tile = min((gl_WorkGroupID.x * ROWS + row) / TILE_ROWS, last);
+    row_granules[n] = tile * p.n_granules * TILE_ROWS + row % TILE_ROWS;
+    row_supers[n] = tile * (p.n_granules / UNIT_GRANULES) * TILE_ROWS + row % TILE_ROWS;
+  }
+  [[unroll]] for (uint n = 0u; n < LOADS(STEP * TOKENS); n++)
+    token_blocks[n] = min(gl_WorkGroupID.y * TOKENS + token_element(n).x, p.n_tokens - 1u) * p.n_granules;
+}
+
+uint granule_at(uint k, uint g) {
+  return min(k + g, p.n_granules - 1u);
+}
+
 void load_weights(uint k) {
   Planes w = Planes(p.w_q, p.w_high, p.w_scale, p.w_d);
-  uint n_tiles = (p.n_rows + TILE_ROWS - 1u) / TILE_ROWS;
   [[unroll]] for (uint n = 0u; n < LOADS(STEP * ROWS); n++) {
-    uint lane = element(n) % TILE_ROWS, g = element(n) / TILE_ROWS % STEP, tile = element(n) / (TILE_ROWS * STEP);
-    uint from = min(gl_WorkGroupID.x * (ROWS / TILE_ROWS) + tile, n_tiles - 1u);
+    uvec2 e = row_element(n);
+    uint at = granule_at(k, e.y);
     if (LOADED(STEP * ROWS, n))
-      put_weights(g, tile * TILE_ROWS + lane, load_tile_codes(w, p.n_granules, from, lane, granule_at(k, g)));
+      put_weights(e.y, e.x, load_codes(w, row_granules[n] + at * TILE_ROWS, row_supers[n] + at / UNIT_GRANULES * TILE_ROWS, at % UNIT_GRANULES));
   }
 }
 
 void load_tokens(uint k) {
-  [[unroll]] for (uint n = 0u; n < LOADS(STEP * 2u * TOKENS); n++) {
-    uint h = element(n) % 2u, g = element(n) / 2u % STEP, token = element(n) / (2u * STEP);
-    if (LOADED(STEP * 2u * TOKENS, n))
-      put_token_codes(g, token, h, Blocks(p.x_q).at[block_at(token, granule_at(k, g))][h]);
-  }
   [[unroll]] for (uint n = 0u; n < LOADS(STEP * TOKENS); n++) {
-    uint g = element(n) % STEP, token = element(n) / STEP;
+    uvec2 e = token_element(n);
     if (LOADED(STEP * TOKENS, n))
-      put_token_factors(g, token, block_at(token, granule_at(k, g)));
+      put_token(e.y, e.x, load_input(p.x_q, p.x_d, p.x_sums, token_blocks[n] + granule_at(k, e.y)));
   }
 }
 

@@ -88,8 +88,8 @@ static int open_device(void) {
       .pipelineExecutableInfo = true};
   VkPhysicalDeviceVulkan13Features v13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
                                           .pNext = &tells,
-                                          .subgroupSizeControl = matrices,
-                                          .computeFullSubgroups = matrices,
+                                          .subgroupSizeControl = device_info.has_small_subgroups,
+                                          .computeFullSubgroups = device_info.has_small_subgroups,
                                           .synchronization2 = true,
                                           .shaderIntegerDotProduct = true,
                                           .maintenance4 = true};
