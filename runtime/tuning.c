@@ -134,8 +134,8 @@ static uint32_t put_width(uint32_t width, uint32_t constants[GPU_MAX_CONSTANTS])
   return N_WIDTH_CONSTANTS;
 }
 
-/* AMD's packed matmat: in waves of 32 an instruction of RDNA 3 may be two float operations (navi31, instructions per 32: Q4_0 14.2 for 15.0, Q4_K 15.9
- * for 17.6). */
+/* AMD's packed matmat: in waves of 32 an instruction of RDNA 3 may be two float operations (navi31, instructions per 32: Q4_0 13.2 for 14.8, Q4_K 15.2
+ * for 17.5); those of RDNA 2 need as many in either. */
 uint32_t tuning_subgroup_size(const hn_device_info *device, const spirv_module *module) {
   bool packed_matmat = strcmp(module->kernel, "matmat") == 0 && !*module->variant;
   if (!device->has_small_subgroups || !(tuning_is_cooperative(module) || (packed_matmat && device->vendor_id == VENDOR_AMD)))

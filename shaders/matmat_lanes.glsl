@@ -3,8 +3,9 @@
 // Where no two invocations have the same row, there is nothing for them to share.
 const bool DIRECT = ROW_LANES == INVOCATIONS; // STEP is 1
 
-// Of the largest tiles, whose GPUs have registers for it: find_elements for each step takes fewer, but 1 to 2 % more instructions.
-const bool FIND_ONCE = LANE_ROWS * LANE_TOKENS >= 64u;
+// The largest tiles are for GPUs of many registers: these save instructions there. Elements are found once, not in each step (find_elements), and
+// two tokens of an invocation are multiplied together.
+const bool MANY_REGISTERS = LANE_ROWS * LANE_TOKENS >= 64u;
 
 // The rows of an invocation lie apart, as do its tokens, so that neighbouring invocations read neighbouring codes.
 uint row_of(uint lane, uint i) {
@@ -27,7 +28,7 @@ void begin() {
   [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
     [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++)
       total[i][j] = 0.0;
-  if (FIND_ONCE)
+  if (MANY_REGISTERS)
     find_elements();
 }
 

@@ -51,32 +51,35 @@ integer first_sum(uint g, uint h, uint j) {
   return COUNTER(OFFSET != 0 ? token_factor(g, 1u + h, token_lane, j) : COUNT_FROM);
 }
 
-// acc + s * d_x as in add_granule, of a token; dots: the sums of products of its rows, with the two scales of types that have them. Step by step for
-// all rows: neighbouring operations are independent, so that none waits, and two of them may become one instruction.
-void add_dots(uint g, uint j, float dots[LANE_ROWS]) {
-  float s[LANE_ROWS], term[LANE_ROWS];
-  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
-    s[i] = dots[i] * row_factor(g, 0u, row_lane, i);
+// Products of all rows and TOGETHER tokens, from token j on: n is that of row n % LANE_ROWS, token j + n / LANE_ROWS.
+const uint TOGETHER = MANY_REGISTERS ? 2u : 1u, PRODUCTS = TOGETHER * LANE_ROWS;
+
+// acc + s * d_x as in add_granule; dots: the sums of products, with the two scales of types that have them. Step by step for all products:
+// neighbouring operations are independent, so that none waits, and two of them may become one instruction.
+void add_dots(uint g, uint j, float dots[PRODUCTS]) {
+  float s[PRODUCTS], term[PRODUCTS];
+  [[unroll]] for (uint n = 0u; n < PRODUCTS; n++)
+    s[n] = dots[n] * row_factor(g, 0u, row_lane, n % LANE_ROWS);
 #ifdef HAS_MINIMUM
-  float m[LANE_ROWS];
+  float m[PRODUCTS];
+  [[unroll]] for (uint n = 0u; n < PRODUCTS; n++) {
+    uint i = n % LANE_ROWS, token = j + n / LANE_ROWS;
 #ifdef TWO_SCALES
-  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++) {
-    float low = token_factor(g, 1u, token_lane, j) * row_factor(g, MINIMUMS + 1u, row_lane, i);
-    float high = token_factor(g, 2u, token_lane, j) * row_factor(g, MINIMUMS + 2u, row_lane, i);
+    float low = token_factor(g, 1u, token_lane, token) * row_factor(g, MINIMUMS + 1u, row_lane, i);
+    float high = token_factor(g, 2u, token_lane, token) * row_factor(g, MINIMUMS + 2u, row_lane, i);
     float sums = low + high; // of integers below 2^24
-    m[i] = sums * row_factor(g, MINIMUMS, row_lane, i);
-  }
 #else
-  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
-    m[i] = token_factor(g, 1u, token_lane, j) * row_factor(g, MINIMUMS, row_lane, i);
+    float sums = token_factor(g, 1u, token_lane, token);
 #endif
-  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
-    s[i] = s[i] + m[i];
+    m[n] = sums * row_factor(g, MINIMUMS, row_lane, i);
+  }
+  [[unroll]] for (uint n = 0u; n < PRODUCTS; n++)
+    s[n] = s[n] + m[n];
 #endif
-  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
-    term[i] = s[i] * token_factor(g, 0u, token_lane, j);
-  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
-    acc[i][j] = acc[i][j] + term[i];
+  [[unroll]] for (uint n = 0u; n < PRODUCTS; n++)
+    term[n] = s[n] * token_factor(g, 0u, token_lane, j + n / LANE_ROWS);
+  [[unroll]] for (uint n = 0u; n < PRODUCTS; n++)
+    acc[n % LANE_ROWS][j + n / LANE_ROWS] = acc[n % LANE_ROWS][j + n / LANE_ROWS] + term[n];
 }
 
 #ifdef INT_F32
@@ -108,40 +111,44 @@ void add_granule_of_tile(uint g) {
         }
 #endif
   }
-  [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++) {
-    float column[LANE_ROWS];
-    [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
-      column[i] = SUMS == 2u ? dots[i][j] : sums[i][j];
-    add_dots(g, j, column);
+  [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j += TOGETHER) {
+    float together[PRODUCTS];
+    [[unroll]] for (uint n = 0u; n < PRODUCTS; n++)
+      together[n] = SUMS == 2u ? dots[n % LANE_ROWS][j + n / LANE_ROWS] : sums[n % LANE_ROWS][j + n / LANE_ROWS];
+    add_dots(g, j, together);
   }
 }
 
 #else
 
-// Token j of the invocation.
+// Tokens j .. j + TOGETHER - 1 of the invocation.
 void add_products(uint g, uint j, uvec4 a[LANE_ROWS][2]) {
-  uvec4 b[2];
-  [[unroll]] for (uint h = 0u; h < 2u; h++)
-    b[h] = x_codes[(g * 2u + h) * TOKENS + token_of(token_lane, j)];
-  int sums[LANE_ROWS][2];
-  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
-    sums[i] = int[2](first_sum(g, 0u, j), first_sum(g, SUMS - 1u, j));
-  [[unroll]] for (uint w = 0u; w < 8u; w++)
-    [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
-      sums[i][w / 4u * (SUMS - 1u)] = dot4(a[i][w / 4u][w % 4u], b[w / 4u][w % 4u], sums[i][w / 4u * (SUMS - 1u)]);
-  float dots[LANE_ROWS];
-  [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++) {
-    dots[i] = COUNTED(sums[i][0]);
+  uvec4 b[TOGETHER][2];
+  [[unroll]] for (uint t = 0u; t < TOGETHER; t++)
+    [[unroll]] for (uint h = 0u; h < 2u; h++)
+      b[t][h] = x_codes[(g * 2u + h) * TOKENS + token_of(token_lane, j + t)];
+  int sums[PRODUCTS][2];
+  [[unroll]] for (uint n = 0u; n < PRODUCTS; n++)
+    sums[n] = int[2](first_sum(g, 0u, j + n / LANE_ROWS), first_sum(g, SUMS - 1u, j + n / LANE_ROWS));
+  [[unroll]] for (uint w = 0u; w < 8u; w++) {
+    uint h = w / 4u, of = h * (SUMS - 1u);
+    [[unroll]] for (uint n = 0u; n < PRODUCTS; n++)
+      sums[n][of] = dot4(a[n % LANE_ROWS][h][w % 4u], b[n / LANE_ROWS][h][w % 4u], sums[n][of]);
+  }
+  float dots[PRODUCTS];
+  [[unroll]] for (uint n = 0u; n < PRODUCTS; n++) {
+    dots[n] = COUNTED(sums[n][0]);
 #ifdef TWO_SCALES
-    float low = dots[i] * row_factor(g, SCALES, row_lane, i), high = COUNTED(sums[i][1]) * row_factor(g, SCALES + 1u, row_lane, i);
-    dots[i] = low + high; // integers below 2^24
+    float low = dots[n] * row_factor(g, SCALES, row_lane, n % LANE_ROWS);
+    float high = COUNTED(sums[n][1]) * row_factor(g, SCALES + 1u, row_lane, n % LANE_ROWS);
+    dots[n] = low + high; // integers below 2^24
 #endif
   }
   add_dots(g, j, dots);
 }
 
 // Of a batch that does not fill the tile, 32 tokens at a time are multiplied.
-const uint PART = TOKEN_LANES < 32u ? 32u / TOKEN_LANES : 1u; // of an invocation
+const uint PART = TOGETHER * TOKEN_LANES < 32u ? 32u / TOKEN_LANES : TOGETHER; // of an invocation
 
 void add_granule_of_tile(uint g) {
   uint n_tokens = p.n_tokens - gl_WorkGroupID.y * TOKENS;
@@ -152,7 +159,7 @@ void add_granule_of_tile(uint g) {
   [[unroll]] for (uint part = 0u; part < LANE_TOKENS; part += PART) {
     if (LANE_TOKENS > PART && part * TOKEN_LANES >= n_tokens)
       break;
-    [[unroll]] for (uint j = 0u; j < PART; j++)
+    [[unroll]] for (uint j = 0u; j < PART; j += TOGETHER)
       if (part + j < LANE_TOKENS)
         add_products(g, part + j, a);
   }
@@ -162,7 +169,7 @@ void add_granule_of_tile(uint g) {
 
 // Granules k .. min(k + STEP, end) - 1.
 void add_shared(uint k, uint end) {
-  if (!FIND_ONCE)
+  if (!MANY_REGISTERS)
     find_elements();
   load_step(k);
   uint n = STEP == 1u ? 1u : min(STEP, end - k);

@@ -8,7 +8,8 @@ MAGIC, HEADER_WORDS = 0x07230203, 5
 EXECUTION_MODE, TYPE_BOOL, TYPE_INT, TYPE_FLOAT, TYPE_VECTOR, TYPE_ARRAY, TYPE_STRUCT, TYPE_POINTER = 16, 20, 21, 22, 23, 28, 30, 32
 CONSTANT, SPEC_CONSTANT, SPEC_CONSTANT_OP, VARIABLE, DECORATE, EXECUTION_MODE_ID = 43, 50, 52, 59, 71, 331
 LOCAL_SIZE, LOCAL_SIZE_ID, WORKGROUP, SPEC_ID = 17, 38, 4, 1
-OPERATORS = {128: operator.add, 130: operator.sub, 132: operator.mul, 134: operator.floordiv, 170: operator.eq, 176: operator.lt}  # of unsigned integers
+OPERATORS = {128: operator.add, 130: operator.sub, 132: operator.mul, 134: operator.floordiv, 170: operator.eq, 174: operator.ge,
+             176: operator.lt}  # of unsigned integers
 SELECT = 169
 
 
