@@ -11,8 +11,8 @@ enum { VENDOR_AMD = 0x1002, VENDOR_INTEL = 0x8086, VENDOR_NVIDIA = 0x10DE, VENDO
  * too few waves, as Mesa's compilers tell (tests/vendors/table.csv), and shared memory: 32 KiB, but for TILE_DEEP of two scales.
  */
 typedef enum tile {
-  TILE_WIDE,     /* 128 x 128: AMD with packed products: two thirds of 256 registers are sums, 4 waves per SIMD */
-  TILE_HALF,     /* 128 x 64, with half of the sums in an invocation: AMD where granules have two scales */
+  TILE_WIDE,     /* 128 x 128: AMD with packed products: half of 256 registers are sums, 4 waves per SIMD */
+  TILE_HALF,     /* 128 x 64, with half of the sums in an invocation: AMD where granules have two scales and minimums */
   TILE_DEEP,     /* 64 x 128, the same with more shared memory: NVIDIA */
   TILE_SMALL,    /* 64 x 64: Intel's 128 registers, and GPUs that are not known */
   TILE_FLOATS,   /* integers in floats: many waves, of few sums */
@@ -77,7 +77,7 @@ static tile choose_tile(const hn_device_info *device, const spirv_module *module
   if (!device->fast_integer_dot_product)
     return TILE_EMULATED;
   if (device->vendor_id == VENDOR_AMD)
-    return has_two_scales(type_of(module)) ? TILE_HALF : TILE_WIDE;
+    return has_two_scales(type_of(module)) && quant_has_minimum(type_of(module)) ? TILE_HALF : TILE_WIDE;
   return device->vendor_id == VENDOR_NVIDIA ? TILE_DEEP : TILE_SMALL;
 }
 

@@ -4,7 +4,7 @@
 const bool DIRECT = ROW_LANES == INVOCATIONS; // STEP is 1
 
 // The largest tiles are for GPUs of many registers: these save instructions there. Elements are found once, not in each step (find_elements), and
-// two tokens of an invocation are multiplied together.
+// two tokens of an invocation may be multiplied together.
 const bool MANY_REGISTERS = LANE_ROWS * LANE_TOKENS >= 64u;
 
 // The rows of an invocation lie apart, as do its tokens, so that neighbouring invocations read neighbouring codes.

@@ -52,7 +52,12 @@ integer first_sum(uint g, uint h, uint j) {
 }
 
 // Products of all rows and TOGETHER tokens, from token j on: n is that of row n % LANE_ROWS, token j + n / LANE_ROWS.
-const uint TOGETHER = MANY_REGISTERS ? 2u : 1u, PRODUCTS = TOGETHER * LANE_ROWS;
+#ifdef TWO_SCALES // more sums, which would be spilled
+const uint TOGETHER = 1u;
+#else
+const uint TOGETHER = MANY_REGISTERS ? 2u : 1u;
+#endif
+const uint PRODUCTS = TOGETHER * LANE_ROWS;
 
 // acc + s * d_x as in add_granule; dots: the sums of products, with the two scales of types that have them. Step by step for all products:
 // neighbouring operations are independent, so that none waits, and two of them may become one instruction.
