@@ -110,8 +110,8 @@ typedef struct gpu_pipeline {
   uint32_t constants[GPU_MAX_CONSTANTS]; /* it was specialized with; the others are 0 */
 } gpu_pipeline;
 
-/* constants: (n_constants) values of constant_id 0, 1, ...; subgroup_size: 0, or whole
- * subgroups of this size, which the device offers. Errors: ARGUMENT (too many of them), OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
+/* constants: (n_constants) values of constant_id 0, 1, ...; subgroup_size: 0, or that of whole subgroups, which divides the workgroup (the device
+ * has_subgroup_size_control, or cooperative matrices). Errors: ARGUMENT (too many constants), OUT_OF_MEMORY, OUT_OF_DEVICE_MEMORY, VULKAN. */
 hn_status gpu_pipeline_init(gpu_device *device, const char *name, const uint32_t *spirv, size_t n_words,
                             const uint32_t *constants, uint32_t n_constants, uint32_t subgroup_size, gpu_pipeline *out, hn_error *err);
 void gpu_pipeline_finish(gpu_device *device, gpu_pipeline *pipeline);

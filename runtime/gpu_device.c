@@ -35,8 +35,8 @@ static hn_status create_device(gpu_device *self, hn_error *err) {
   VkPhysicalDeviceVulkan13Features v13 = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
       .pNext = matrices ? &coopmat : NULL,
-      .subgroupSizeControl = self->info.has_small_subgroups,
-      .computeFullSubgroups = self->info.has_small_subgroups,
+      .subgroupSizeControl = self->info.has_subgroup_size_control,
+      .computeFullSubgroups = self->info.has_subgroup_size_control,
       .synchronization2 = true,
       .shaderIntegerDotProduct = true,
       .maintenance4 = true,

@@ -97,11 +97,11 @@ static void read_features(VkPhysicalDevice physical, hn_device_info *out) {
   out->has_synchronization2 = v13.synchronization2;
   out->has_integer_dot_product = v13.shaderIntegerDotProduct;
   out->has_maintenance4 = v13.maintenance4;
-  out->has_small_subgroups = v13.subgroupSizeControl && v13.computeFullSubgroups;
+  out->has_subgroup_size_control = v13.subgroupSizeControl && v13.computeFullSubgroups;
 }
 
-/* Workgroups of 256 invocations in subgroups of min_subgroup_size, whichever size a driver likes best. */
-static bool has_small_subgroups(const VkPhysicalDeviceVulkan13Properties *v13) {
+/* Whether workgroups of 256 invocations may consist of subgroups of the smallest size, whichever a driver likes best. */
+static bool smallest_is_allowed(const VkPhysicalDeviceVulkan13Properties *v13) {
   bool fixed = v13->minSubgroupSize == v13->maxSubgroupSize;
   return v13->minSubgroupSize && (fixed || v13->requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
          (uint64_t)v13->maxComputeWorkgroupSubgroups * v13->minSubgroupSize >= MIN_INVOCATIONS;
@@ -117,7 +117,7 @@ static void read_properties(VkPhysicalDevice physical, hn_device_info *out) {
   out->subgroup_size = v11.subgroupSize;
   out->min_subgroup_size = v13.minSubgroupSize;
   out->max_subgroup_size = v13.maxSubgroupSize;
-  out->has_small_subgroups = out->has_small_subgroups && has_small_subgroups(&v13);
+  out->has_subgroup_size_control = out->has_subgroup_size_control && smallest_is_allowed(&v13);
   out->max_allocation_bytes = v11.maxMemoryAllocationSize < v13.maxBufferSize ? v11.maxMemoryAllocationSize : v13.maxBufferSize;
   out->fast_integer_dot_product = v13.integerDotProduct4x8BitPackedSignedAccelerated;
 }
@@ -152,7 +152,7 @@ static bool has_matrices(VkPhysicalDevice physical) {
 /* The largest shape; none where there is no memory to ask, since it is never needed. Those of lavapipe are right in subgroups of 8; in others it
  * ends the process. */
 static void read_matrix(VkInstance instance, VkPhysicalDevice physical, hn_device_info *out) {
-  if ((out->type == HN_DEVICE_SOFTWARE && out->subgroup_size != 8) || !out->has_small_subgroups || !has_matrices(physical))
+  if ((out->type == HN_DEVICE_SOFTWARE && out->subgroup_size != 8) || !out->has_subgroup_size_control || !has_matrices(physical))
     return;
   get_coopmat_properties get = (get_coopmat_properties)vkGetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
   uint32_t n = 0;

@@ -113,7 +113,7 @@ typedef struct hn_device_info {
   uint64_t max_allocation_bytes; /* of one buffer */
   bool has_buffer_device_address, has_synchronization2, has_timeline_semaphore, has_integer_dot_product, has_maintenance4;
   bool fast_integer_dot_product; /* signed packed 4x8 dot product accelerated */
-  bool has_small_subgroups;      /* a shader may ask for whole subgroups of min_subgroup_size */
+  bool has_subgroup_size_control; /* a shader may ask for whole subgroups of min_subgroup_size, in workgroups of 256 invocations */
   bool has_memory_budget;
   uint32_t matrix_m, matrix_n, matrix_k; /* the shape of its cooperative matrices, int8 with int32 sums; 0: none that fit */
   bool usable;

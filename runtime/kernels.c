@@ -51,7 +51,7 @@ hn_status kernels_use_constants(kernels *k, kernel_id id, uint32_t type, const s
     all[n++] = k->kv_type == QUANT_Q4_0; /* its last one */
   n = tuning_add_matrix(&k->device->info, module, all, n);
   gpu_pipeline_finish(k->device, pipeline);
-  hn_status status = gpu_pipeline_init(k->device, module->name, words, module->n_words, all, n, tuning_subgroup_size(&k->device->info, module),
+  hn_status status = gpu_pipeline_init(k->device, module->name, words, module->n_words, all, n, tuning_subgroup_size(&k->device->info, module, all),
                                        pipeline, err);
   free(words);
   return status;

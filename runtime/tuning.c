@@ -11,7 +11,7 @@ enum { VENDOR_AMD = 0x1002, VENDOR_INTEL = 0x8086, VENDOR_NVIDIA = 0x10DE, VENDO
  * too few waves, as Mesa's compilers tell (tests/vendors/table.csv), and shared memory: 32 KiB, but for TILE_DEEP of two scales.
  */
 typedef enum tile {
-  TILE_WIDE,     /* 128 x 128: AMD with packed products: half of 256 registers are sums, 4 waves per SIMD */
+  TILE_WIDE,     /* 128 x 128: AMD with packed products: half of 256 registers are sums, 4 or 5 waves per SIMD */
   TILE_HALF,     /* 128 x 64, with half of the sums in an invocation: AMD where granules have two scales and minimums */
   TILE_DEEP,     /* 64 x 128, the same with more shared memory: NVIDIA */
   TILE_SMALL,    /* 64 x 64: Intel's 128 registers, and GPUs that are not known */
@@ -134,13 +134,18 @@ static uint32_t put_width(uint32_t width, uint32_t constants[GPU_MAX_CONSTANTS])
   return N_WIDTH_CONSTANTS;
 }
 
-/* AMD's packed matmat: in waves of 32 an instruction of RDNA 3 may be two float operations (navi31, instructions per 32: Q4_0 13.2 for 14.8, Q4_K 15.2
- * for 17.5); those of RDNA 2 need as many in either. */
-uint32_t tuning_subgroup_size(const hn_device_info *device, const spirv_module *module) {
-  bool packed_matmat = strcmp(module->kernel, "matmat") == 0 && !*module->variant;
-  if (!device->has_small_subgroups || !(tuning_is_cooperative(module) || (packed_matmat && device->vendor_id == VENDOR_AMD)))
+/* AMD's packed matmat: in waves of 32 an instruction of RDNA 3 may be two float operations (navi31, instructions per 32: Q4_0 13.2
+ * for 14.8, Q4_K 15.2 for 17.5). Earlier AMD needs as many in either, or has one size alone. */
+static bool likes_small_subgroups(const hn_device_info *device, const spirv_module *module) {
+  return device->vendor_id == VENDOR_AMD && strcmp(module->kernel, "matmat") == 0 && !*module->variant;
+}
+
+uint32_t tuning_subgroup_size(const hn_device_info *device, const spirv_module *module, const uint32_t constants[GPU_MAX_CONSTANTS]) {
+  if (tuning_is_cooperative(module))
+    return device->min_subgroup_size;
+  if (!device->has_subgroup_size_control || !likes_small_subgroups(device, module))
     return 0;
-  return device->min_subgroup_size;
+  return constants[MATMAT_INVOCATIONS] % device->min_subgroup_size == 0 ? device->min_subgroup_size : 0;
 }
 
 /* Not where they need more instructions than packed products: Intel, of two scales (tests/vendors/table.csv: lnl Q6_K 26.8 for 23.8). On a CPU they

@@ -16,11 +16,12 @@ typedef enum matvec_constant {
 /* Rows of a workgroup. */
 uint32_t matvec_rows_of(const uint32_t constants[N_MATVEC_CONSTANTS]);
 
-/* Whether a module computes with cooperative matrices (shaders/matmat_coop.glsl), in subgroups of which size (0: any), and whether it is tried before
- * the others on a device that has them. */
+/* Whether a module computes with cooperative matrices (shaders/matmat_coop.glsl), and is tried before the others on a device that has them. */
 bool tuning_is_cooperative(const spirv_module *module);
-uint32_t tuning_subgroup_size(const hn_device_info *device, const spirv_module *module);
 bool tuning_prefers_matrices(const hn_device_info *device, const spirv_module *module);
+
+/* The size of whole subgroups that a pipeline of the module with these constants asks for; 0: any. */
+uint32_t tuning_subgroup_size(const hn_device_info *device, const spirv_module *module, const uint32_t constants[GPU_MAX_CONSTANTS]);
 
 /* The constants of matmat, in the order of their constant_id. */
 typedef enum matmat_constant {

@@ -21,11 +21,6 @@ bool present(uvec2 address) {
   return (address.x | address.y) != 0u;
 }
 
-// Half i of a plane of f16.
-uint half_bits(uvec2 plane, uint i) {
-  return (Words(plane).at[i >> 1] >> ((i & 1u) * 16u)) & 0xFFFFu;
-}
-
 // Signed byte i (0 .. 3) of a word.
 int byte_of(uint word, uint i) {
   return bitfieldExtract(int(word), int(i * 8u), 8);

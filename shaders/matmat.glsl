@@ -1,7 +1,7 @@
 // matmat.glsl: the tile of a matmat workgroup.
 #include "matmul.glsl"
 
-// Chosen by runtime/tuning.c. ROWS is a multiple of TILE_ROWS.
+// Chosen by runtime/tuning.c. ROWS is a multiple of TILE_ROWS; LANE_TOKENS is even where an invocation has 64 sums or more.
 layout(constant_id = 0) const uint INVOCATIONS = 64u;
 layout(constant_id = 1) const uint ROW_LANES = 8u;
 layout(constant_id = 2) const uint LANE_ROWS = 4u;

@@ -3,9 +3,9 @@
 // Where no two invocations have the same row, there is nothing for them to share.
 const bool DIRECT = ROW_LANES == INVOCATIONS; // STEP is 1
 
-// The largest tiles are for GPUs of many registers: these save instructions there. Elements are found once, not in each step (find_elements), and
-// two tokens of an invocation may be multiplied together.
-const bool MANY_REGISTERS = LANE_ROWS * LANE_TOKENS >= 64u;
+// 64 sums of an invocation or more, for GPUs that have the registers: these take more of them, and fewer instructions. Elements are found once, not
+// in each step (find_elements), and two tokens of an invocation may be multiplied together.
+const bool LARGE_TILE = LANE_ROWS * LANE_TOKENS >= 64u;
 
 // The rows of an invocation lie apart, as do its tokens, so that neighbouring invocations read neighbouring codes.
 uint row_of(uint lane, uint i) {
@@ -28,7 +28,7 @@ void begin() {
   [[unroll]] for (uint i = 0u; i < LANE_ROWS; i++)
     [[unroll]] for (uint j = 0u; j < LANE_TOKENS; j++)
       total[i][j] = 0.0;
-  if (MANY_REGISTERS)
+  if (LARGE_TILE)
     find_elements();
 }
 

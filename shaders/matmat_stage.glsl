@@ -98,21 +98,22 @@ uvec2 token_element(uint n) {
   return uvec2(element(n) / STEP, element(n) % STEP);
 }
 
-// Where these rows begin, in granules and in super-blocks, and these tokens, in blocks. In place of rows, tokens and granules that do not exist,
-// the last ones are loaded.
-uint row_granules[LOADS(STEP * ROWS)], row_supers[LOADS(STEP * ROWS)], token_blocks[LOADS(STEP * TOKENS)];
+// Where the rows and tokens of the invocation's elements begin; see find_elements.
+RowStart row_starts[LOADS(STEP * ROWS)];
+uint token_blocks[LOADS(STEP * TOKENS)];
 
+// In place of rows and tokens that do not exist, the last ones are loaded.
 void find_elements() {
   uint last = (p.n_rows + TILE_ROWS - 1u) / TILE_ROWS - 1u;
   [[unroll]] for (uint n = 0u; n < LOADS(STEP * ROWS); n++) {
-    uint row = row_element(n).x, tile = min((gl_WorkGroupID.x * ROWS + row) / TILE_ROWS, last);
-    row_granules[n] = tile * p.n_granules * TILE_ROWS + row % TILE_ROWS;
-    row_supers[n] = tile * (p.n_granules / UNIT_GRANULES) * TILE_ROWS + row % TILE_ROWS;
+    uint row = row_element(n).x;
+    row_starts[n] = start_of_row(p.n_granules, min((gl_WorkGroupID.x * ROWS + row) / TILE_ROWS, last), row % TILE_ROWS);
   }
   [[unroll]] for (uint n = 0u; n < LOADS(STEP * TOKENS); n++)
     token_blocks[n] = min(gl_WorkGroupID.y * TOKENS + token_element(n).x, p.n_tokens - 1u) * p.n_granules;
 }
 
+// Nor are there granules behind the last one.
 uint granule_at(uint k, uint g) {
   return min(k + g, p.n_granules - 1u);
 }
@@ -121,9 +122,8 @@ void load_weights(uint k) {
   Planes w = Planes(p.w_q, p.w_high, p.w_scale, p.w_d);
   [[unroll]] for (uint n = 0u; n < LOADS(STEP * ROWS); n++) {
     uvec2 e = row_element(n);
-    uint at = granule_at(k, e.y);
     if (LOADED(STEP * ROWS, n))
-      put_weights(e.y, e.x, load_codes(w, row_granules[n] + at * TILE_ROWS, row_supers[n] + at / UNIT_GRANULES * TILE_ROWS, at % UNIT_GRANULES));
+      put_weights(e.y, e.x, load_row_codes(w, row_starts[n], granule_at(k, e.y)));
   }
 }
 
@@ -135,7 +135,7 @@ void load_tokens(uint k) {
   }
 }
 
-// Granules k .. k + STEP - 1.
+// Granules k .. k + STEP - 1; find_elements was called.
 void load_step(uint k) {
   barrier();
   load_weights(k);

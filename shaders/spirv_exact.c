@@ -6,7 +6,7 @@
  *
  * every float add, subtract and multiply is NoContraction (the optimizer may have made new ones), and nothing is used whose
  * result differs between drivers: division, remainders, dot products, matrices, and all of GLSL.std.450 but integer
- * functions and FClamp, which differs for NaN alone. Modules whose NAME ends in _intf32 may use fma, where both factors are
+ * functions and FClamp to 0 .. 1 (of no NaN). Modules whose NAME ends in _intf32 may use fma, where both factors are
  * integers (see integers.glsl). Of cooperative matrices none of floats is a product, and none is added, subtracted or
  * multiplied whole: drivers would fuse that all the same.
  *
@@ -20,12 +20,12 @@
 #include <zlib.h>
 
 enum { /* opcodes */
-  OP_EXT_INST = 12, OP_TYPE_FLOAT = 22, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_COMPOSITE_CONSTRUCT = 80, OP_CONVERT_S_TO_F = 111,
+  OP_EXT_INST = 12, OP_TYPE_FLOAT = 22, OP_CONSTANT = 43, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_COMPOSITE_CONSTRUCT = 80, OP_CONVERT_S_TO_F = 111,
   OP_QUANTIZE_TO_F16 = 116, OP_F_ADD = 129, OP_F_SUB = 131, OP_F_MUL = 133,
   OP_F_DIV = 136, OP_F_REM = 140, OP_F_MOD = 141, OP_VECTOR_TIMES_SCALAR = 142, OP_MATRIX_TIMES_SCALAR = 143, OP_DOT = 148,
   OP_TYPE_COOPERATIVE_MATRIX = 4456, OP_COOPERATIVE_MATRIX_MUL_ADD = 4459,
 };
-enum { HEADER_WORDS = 5, MAGIC = 0x07230203, NO_CONTRACTION = 42, GLSL_CLAMP = 43, GLSL_FMA = 50 };
+enum { HEADER_WORDS = 5, MAGIC = 0x07230203, NO_CONTRACTION = 42, GLSL_CLAMP = 43, GLSL_FMA = 50, BITS_OF_1 = 0x3F800000 };
 
 static const char *path; /* of the input, for messages */
 
@@ -135,6 +135,13 @@ static bool *matrix_ids(const uint32_t *words, size_t n) {
   return ids;
 }
 
+static bool is_constant(const uint32_t *words, size_t n, uint32_t id, uint32_t bits) {
+  for (size_t i = HEADER_WORDS; i < n; i += instruction_words(words, n, i))
+    if ((words[i] & 0xFFFF) == OP_CONSTANT && words[i + 2] == id)
+      return words[i + 3] == bits;
+  return false;
+}
+
 static void decorate(const char *out_path) {
   size_t n, start = 0;
   uint32_t *words = read_words(&n);
@@ -190,6 +197,9 @@ static void embed(const char *out_path, const char *name) {
       fail("uses a float operation whose result differs between drivers");
     if ((words[i] & 0xFFFF) == OP_EXT_INST && words[i + 4] == GLSL_FMA && !(integers[words[i + 5]] && integers[words[i + 6]]))
       fail("uses fma on what is no integer");
+    if ((words[i] & 0xFFFF) == OP_EXT_INST && words[i + 4] == GLSL_CLAMP &&
+        !(is_constant(words, n, words[i + 6], 0) && is_constant(words, n, words[i + 7], BITS_OF_1)))
+      fail("clamps to other bounds than 0 and 1");
   }
   write_array(out_path, name, words, n);
   free(decorated);

@@ -76,8 +76,9 @@ struct Granule {
   float d, m;
 };
 
-// x_f16_to_f32 with fewer operations. Shifted to its place, an exponent e of at least 1 is that of y, the value; a subnormal number's y is
-// 2^-15 (1 + m) in place of 2^-14 m = y - (2^-14 - y). The clamp, which costs nothing behind a subtraction, is one of numbers: y is no NaN.
+// x_f16_to_f32 with fewer operations. y, at least 2^-15, has the bits of h at their places in f32: where h is normal, it is the value, at least
+// 2^-14, and what is clamped is 0. Where h is subnormal or zero, of the mantissa m < 1, y is 2^-15 (1 + m), and the value is 2^-14 m, which is
+// y - (2^-14 - y). Nothing is subnormal in f32, or NaN. The clamp costs nothing behind a subtraction.
 float half_value(uint h) {
   float y = x_from_bits(((h & 0x7FFFu) << 13) + 0x38000000u), value = y - clamp(6.103515625e-5 - y, 0.0, 1.0);
   return x_from_bits(x_bits(value) | (h & 0x8000u) << 16);
@@ -236,9 +237,23 @@ Granule load_codes(Planes w, uint i, uint super, uint sub) {
   return g;
 }
 
+// Where a row begins, by its place in a tile: the indices of its first granule and super-block.
+struct RowStart {
+  uint granule, super;
+};
+
+RowStart start_of_row(uint n_granules, uint tile, uint lane) {
+  return RowStart(tile * n_granules * TILE_ROWS + lane, tile * (n_granules / UNIT_GRANULES) * TILE_ROWS + lane);
+}
+
+// Of granule k of a row.
+Granule load_row_codes(Planes w, RowStart row, uint k) {
+  return load_codes(w, row.granule + k * TILE_ROWS, row.super + k / UNIT_GRANULES * TILE_ROWS, k % UNIT_GRANULES);
+}
+
 // Of granule k of row `lane` of a tile.
 Granule load_tile_codes(Planes w, uint n_granules, uint tile, uint lane, uint k) {
-  return load_codes(w, (tile * n_granules + k) * TILE_ROWS + lane, (tile * (n_granules / 8u) + k / 8u) * TILE_ROWS + lane, k % 8u);
+  return load_row_codes(w, start_of_row(n_granules, tile, lane), k);
 }
 
 // Of granule k of a row, with OFFSET subtracted.

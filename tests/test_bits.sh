@@ -105,7 +105,7 @@ quick)
   ;;
 chunks)
   for chunk in 1 7 64; do
-    expect "chunk-$chunk" lavapipe-256 $chunk
+    expect "chunk-$chunk" lavapipe-new-256 $chunk # fast
     expect "cpu-chunk-$chunk" cpu $chunk
   done
   ;;

@@ -30,7 +30,7 @@ static void check(bool ok, const char *what) {
 
 /* A module of a kernel that has constants, and choices of them that no device gets. */
 static const char *const name = "matmat_q4_0";
-static const uint32_t others[][N_MATMAT_CONSTANTS] = {{256, 16, 2, 8}, {32, 8, 4, 4}};
+static const uint32_t others[][N_MATMAT_CONSTANTS] = {{256, 16, 2, 8, 2}, {32, 8, 4, 4, 2}};
 
 static uint32_t choices(uint32_t choice, const spirv_module *module, uint32_t constants[GPU_MAX_CONSTANTS]) {
   if (choice >= sizeof others / sizeof *others || strncmp(module->name, "matmat", 6) != 0)

@@ -12,7 +12,7 @@ typedef struct feature {
   bool has;
 } feature;
 
-enum { N_FEATURES = 7 };
+enum { N_FEATURES = 8 };
 
 static void list_features(const hn_device_info *d, feature features[N_FEATURES]) {
   const feature all[N_FEATURES] = {
@@ -22,6 +22,7 @@ static void list_features(const hn_device_info *d, feature features[N_FEATURES])
       {"shaderIntegerDotProduct", d->has_integer_dot_product},
       {"maintenance4", d->has_maintenance4},
       {"fastIntegerDotProduct", d->fast_integer_dot_product},
+      {"subgroupSizeControl", d->has_subgroup_size_control},
       {"memoryBudget", d->has_memory_budget},
   };
   for (int i = 0; i < N_FEATURES; i++)

@@ -88,8 +88,8 @@ static int open_device(void) {
       .pipelineExecutableInfo = true};
   VkPhysicalDeviceVulkan13Features v13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
                                           .pNext = &tells,
-                                          .subgroupSizeControl = device_info.has_small_subgroups,
-                                          .computeFullSubgroups = device_info.has_small_subgroups,
+                                          .subgroupSizeControl = device_info.has_subgroup_size_control,
+                                          .computeFullSubgroups = device_info.has_subgroup_size_control,
                                           .synchronization2 = true,
                                           .shaderIntegerDotProduct = true,
                                           .maintenance4 = true};
@@ -253,7 +253,7 @@ static void compile(const char *path) {
   uint32_t n_constants = find_constants(module, constants);
   fflush(stdout);
   VkPipeline pipeline = VK_NULL_HANDLE;
-  uint32_t subgroup_size = module ? tuning_subgroup_size(&device_info, module) : 0;
+  uint32_t subgroup_size = module ? tuning_subgroup_size(&device_info, module, constants) : 0;
   VkResult result = words ? make_pipeline(words, bytes, constants, n_constants, subgroup_size, &pipeline) : VK_ERROR_UNKNOWN;
   free(words);
   if (!words || result) {
