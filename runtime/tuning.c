@@ -135,7 +135,7 @@ static uint32_t put_width(uint32_t width, uint32_t constants[GPU_MAX_CONSTANTS])
 }
 
 /* AMD's packed matmat: in waves of 32 an instruction of RDNA 3 may be two float operations (navi31, instructions per 32: Q4_0 13.2
- * for 14.8, Q4_K 15.2 for 17.5). Earlier AMD needs as many in either, or has one size alone. */
+ * for 14.8, Q4_K 15.2 for 17.5); navi21 needs as many in either. */
 static bool likes_small_subgroups(const hn_device_info *device, const spirv_module *module) {
   return device->vendor_id == VENDOR_AMD && strcmp(module->kernel, "matmat") == 0 && !*module->variant;
 }

@@ -20,8 +20,8 @@
 #include <zlib.h>
 
 enum { /* opcodes */
-  OP_EXT_INST = 12, OP_TYPE_FLOAT = 22, OP_CONSTANT = 43, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_COMPOSITE_CONSTRUCT = 80, OP_CONVERT_S_TO_F = 111,
-  OP_QUANTIZE_TO_F16 = 116, OP_F_ADD = 129, OP_F_SUB = 131, OP_F_MUL = 133,
+  OP_EXT_INST = 12, OP_TYPE_FLOAT = 22, OP_CONSTANT = 43, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_COMPOSITE_CONSTRUCT = 80,
+  OP_CONVERT_S_TO_F = 111, OP_QUANTIZE_TO_F16 = 116, OP_F_ADD = 129, OP_F_SUB = 131, OP_F_MUL = 133,
   OP_F_DIV = 136, OP_F_REM = 140, OP_F_MOD = 141, OP_VECTOR_TIMES_SCALAR = 142, OP_MATRIX_TIMES_SCALAR = 143, OP_DOT = 148,
   OP_TYPE_COOPERATIVE_MATRIX = 4456, OP_COOPERATIVE_MATRIX_MUL_ADD = 4459,
 };
@@ -89,6 +89,10 @@ static bool differs_between_drivers(const uint32_t *instruction, bool fma_allowe
   }
   return op == OP_QUANTIZE_TO_F16 || op == OP_F_DIV || op == OP_F_REM || op == OP_F_MOD ||
          (op >= OP_MATRIX_TIMES_SCALAR && op <= OP_DOT);
+}
+
+static bool calls(const uint32_t *instruction, uint32_t function) {
+  return (instruction[0] & 0xFFFF) == OP_EXT_INST && instruction[4] == function;
 }
 
 static bool *decorated_ids(const uint32_t *words, size_t n) {
@@ -195,10 +199,9 @@ static void embed(const char *out_path, const char *name) {
       fail("computes with whole matrices of floats");
     if (differs_between_drivers(words + i, fma_allowed))
       fail("uses a float operation whose result differs between drivers");
-    if ((words[i] & 0xFFFF) == OP_EXT_INST && words[i + 4] == GLSL_FMA && !(integers[words[i + 5]] && integers[words[i + 6]]))
+    if (calls(words + i, GLSL_FMA) && !(integers[words[i + 5]] && integers[words[i + 6]]))
       fail("uses fma on what is no integer");
-    if ((words[i] & 0xFFFF) == OP_EXT_INST && words[i + 4] == GLSL_CLAMP &&
-        !(is_constant(words, n, words[i + 6], 0) && is_constant(words, n, words[i + 7], BITS_OF_1)))
+    if (calls(words + i, GLSL_CLAMP) && !(is_constant(words, n, words[i + 6], 0) && is_constant(words, n, words[i + 7], BITS_OF_1)))
       fail("clamps to other bounds than 0 and 1");
   }
   write_array(out_path, name, words, n);

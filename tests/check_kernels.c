@@ -109,7 +109,7 @@ static bool check_constants(check *c, const spirv_module *module, const uint32_t
   uint64_t rounds = o->large && its ? its->n_large : o->fault || o->overrun ? FAULT_ROUNDS : o->rounds;
   uint32_t messages = n_messages;
   if (tuning_is_cooperative(module) && c->device->info.type == HN_DEVICE_SOFTWARE)
-    rounds = (rounds + 3) / 4; /* ten times as slow as others there */
+    rounds = (rounds + 3) / 4; /* they take 4 times as long as others there: tuning_prefers_matrices */
   kernels_init(c->device, &c->kernels);
   c->kernels.kv_type = c->kv_type;
   if (kernels_use_constants(&c->kernels, c->id, c->type, module, constants, n_constants, &err)) {
